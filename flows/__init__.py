@@ -1,0 +1,1 @@
+"""Prefect flows and tasks. Thin: nothing scientific is decided here."""

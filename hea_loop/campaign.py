@@ -1,0 +1,377 @@
+"""The campaign file: the one stateful thing a person defines, as a frozen, checked specification.
+
+Unknown keys are refused. ``Campaign.json_schema()`` is the schema of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from hea_loop.composition import RESOLUTION
+from hea_loop.errors import InputError
+from hea_loop.palette import Palette
+from hea_loop.properties import PROPERTIES, property_named
+
+__all__ = [
+    "Bounds",
+    "CalphadValidator",
+    "Campaign",
+    "ElementCount",
+    "StopRules",
+    "StrategyChoice",
+    "Target",
+    "Validators",
+    "Verdict",
+    "load_campaign",
+    "parse_campaign",
+]
+
+
+def _no_bool(value: Any) -> Any:
+    """YAML's ``yes`` is not a number."""
+    if isinstance(value, bool):
+        raise ValueError("a yes or no stands where a number is needed")  # noqa: TRY004 - pydantic collects ValueError
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(_no_bool)]
+Fraction = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Bounds(_Part):
+    """Bounds of one element, in atomic fraction."""
+
+    min: Fraction = 0.0
+    """Least fraction when the element is present."""
+    max: Fraction = 1.0
+    """Most."""
+    required: bool = False
+    """Whether every alloy has it."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        if self.max * RESOLUTION < 1:
+            raise ValueError(f"max {self.max:g} leaves nothing of the element; remove it from the palette")
+        return self
+
+
+class ElementCount(_Part):
+    """How many elements one alloy has."""
+
+    min: Annotated[Count, Field(ge=1)] = 1
+    max: Annotated[Count, Field(ge=1)] | None = None
+    """None: all of the palette."""
+
+
+class PaletteSpec(_Part):
+    """Elements with their bounds, and how many of them in one alloy."""
+
+    elements: dict[str, Bounds] = Field(min_length=1)
+    number_of_elements: ElementCount = ElementCount()
+
+    @field_validator("elements", mode="before")
+    @classmethod
+    def _list_is_unbounded(cls, value: Any) -> Any:
+        """A plain list of symbols means no bounds; an empty entry likewise."""
+        if isinstance(value, list):
+            if len({str(e) for e in value}) != len(value):
+                raise ValueError("lists an element twice")
+            return {str(e): {} for e in value}
+        if isinstance(value, dict):
+            return {str(e): ({} if b is None else b) for e, b in value.items()}
+        return value
+
+    @field_validator("elements")
+    @classmethod
+    def _real_elements(cls, value: dict[str, Bounds]) -> dict[str, Bounds]:
+        from hea_loop.composition import _require_element
+
+        for symbol in value:
+            _require_element(symbol, f"palette.elements.{symbol}", symbol)
+        return value
+
+
+class Target(_Part):
+    """A closed interval on a property, open on one side if need be."""
+
+    min: Number | None = None
+    max: Number | None = None
+    unit: str | None = None
+    """If stated it has to be the property's canonical unit: a check that both mean the same."""
+
+    @model_validator(mode="after")
+    def _interval(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("needs min, max or both: a target is an interval")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        return self
+
+    def holds(self, value: float) -> bool:
+        """Whether the value lies in the closed interval; NaN never does."""
+        low = -math.inf if self.min is None else self.min
+        high = math.inf if self.max is None else self.max
+        return low <= value <= high
+
+
+class Verdict(_Part):
+    """A yes-or-no answer that has to be yes at each temperature."""
+
+    temperatures_K: Annotated[list[Annotated[Number, Field(ge=298.15, le=6000)]], Field(min_length=1)]
+
+    @field_validator("temperatures_K")
+    @classmethod
+    def _distinct(cls, value: list[float]) -> list[float]:
+        return sorted(set(value))
+
+
+class CalphadValidator(_Part):
+    """Phase stability by pycalphad."""
+
+    budget: Annotated[Count, Field(ge=1)]
+    """How many candidates the campaign may send, over all iterations."""
+    database: str = "refractory9"
+    """Name of a packaged database, or the path of a TDB (relative to the campaign file)."""
+
+
+class Validators(_Part):
+    """The validators of the campaign with their budgets."""
+
+    calphad: CalphadValidator | None = None
+
+
+class StrategyChoice(_Part):
+    """Which generator proposes."""
+
+    name: str = "cgan-2021"
+    options: dict[str, Any] = {}
+    """Options of that strategy, checked by it."""
+    oversample: Annotated[Count, Field(ge=1, le=1000)] = 40
+    """Generated compositions per candidate that selection keeps."""
+
+
+class StopRules(_Part):
+    """When to stop before the last iteration; the first that holds decides."""
+
+    hits: Annotated[Count, Field(ge=1)] | None = None
+    """Enough hits over all iterations."""
+    hit_rate: Annotated[Number, Field(gt=0, le=1)] | None = None
+    """Hit rate of one iteration that is enough."""
+    iterations_without_improvement: Annotated[Count, Field(ge=1)] | None = None
+    """Stop after so many iterations whose hit rate did not exceed the best before."""
+
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
+
+class Campaign(_Part):
+    """A campaign: palette, targets, validators with budgets, strategy, stop rules, seed."""
+
+    name: Annotated[str, Field(pattern=_NAME)]
+    description: str = ""
+    seed: Annotated[Count, Field(ge=0, lt=2**32)] = 1
+    palette: PaletteSpec
+    targets: dict[str, Target] = {}
+    verdicts: dict[str, Verdict] = {}
+    validators: Validators
+    strategy: StrategyChoice = StrategyChoice()
+    iterations: Annotated[Count, Field(ge=1, le=1000)] = 5
+    batch_size: Annotated[Count, Field(ge=1, le=10_000)] = 50
+    """Candidates per iteration, the random share included."""
+    random_share: Annotated[Fraction, Field(lt=1)] = 0.1
+    """Share of uniform random compositions in each iteration: the base rate, measured."""
+    minimum_distance: Fraction = 0.02
+    """Least total-variation distance to every known material and among the chosen."""
+    review: Literal["none", "required"] = "none"
+    """``required``: candidates wait as queued until a person approves them."""
+    stop: StopRules = StopRules()
+
+    @field_validator("targets")
+    @classmethod
+    def _known_targets(cls, value: dict[str, Target]) -> dict[str, Target]:
+        for name, target in value.items():
+            entry = property_named(name, field=f"targets.{name}")
+            if entry.is_text or entry.is_verdict:
+                raise ValueError(f"{name} has no interval; a yes-or-no answer stands under verdicts")
+            if target.unit is not None and target.unit != entry.unit:
+                raise InputError(
+                    f"targets.{name}.unit",
+                    target.unit,
+                    "is not the unit of the property",
+                    f"give the target in {entry.unit}",
+                )
+        return value
+
+    @field_validator("verdicts")
+    @classmethod
+    def _known_verdicts(cls, value: dict[str, Verdict]) -> dict[str, Verdict]:
+        for name in value:
+            if not property_named(name, field=f"verdicts.{name}").is_verdict:
+                known = ", ".join(n for n, p in PROPERTIES.items() if p.is_verdict)
+                raise InputError(
+                    f"verdicts.{name}", name, "is not a yes-or-no answer", f"use {known}, or a target"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Self:
+        if not self.targets and not self.verdicts:
+            raise ValueError("has neither targets nor verdicts: there is nothing to hit")
+        if self.validators.calphad is None:
+            raise ValueError("validators: needs calphad")
+        self.design_space()
+        return self
+
+    def design_space(self) -> Palette:
+        """The palette as a set of compositions."""
+        symbols = tuple(sorted(self.palette.elements))
+        bounds = [self.palette.elements[e] for e in symbols]
+        count = self.palette.number_of_elements
+        return Palette(
+            elements=symbols,
+            lower=tuple(max(1, math.ceil(round(b.min * RESOLUTION, 6))) for b in bounds),
+            upper=tuple(math.floor(round(b.max * RESOLUTION, 6)) for b in bounds),
+            required=tuple(b.required for b in bounds),
+            min_elements=count.min,
+            max_elements=len(symbols) if count.max is None else count.max,
+        )
+
+    def canonical_json(self) -> str:
+        """The specification as one canonical text, for the store and for the hash."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def spec_hash(self) -> str:
+        """SHA-256 of the canonical text: two files that mean the same have the same hash."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """JSON schema of the campaign file."""
+        return cls.model_json_schema()
+
+
+def parse_campaign(data: Any, *, source: str = "campaign") -> Campaign:
+    """Check a mapping as a campaign.
+
+    Args:
+        data: What the file or the flow parameter holds.
+        source: How the error names the origin.
+
+    Raises:
+        InputError: The first thing wrong, by its field.
+    """
+    if not isinstance(data, dict):
+        raise InputError(
+            source,
+            data,
+            "is not a campaign",
+            "a campaign is a mapping with name, palette, targets and validators",
+        )
+    try:
+        return Campaign.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, InputError):
+            raise cause from None
+        field = ".".join(str(part) for part in first["loc"]) or source
+        raise InputError(*_explain(field, first)) from None
+
+
+def _explain(field: str, error: Any) -> tuple[str, object, str, str]:
+    kind, value, message = error["type"], error.get("input"), str(error["msg"])
+    if kind == "extra_forbidden":
+        import difflib
+
+        known = _keys_at(error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        mend = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
+        return field, value, "is not a known key", mend
+    if kind == "missing":
+        return field, None, "is missing", f"add {error['loc'][-1]} to the campaign"
+    text = message.removeprefix("Value error, ")
+    return field, value, text, "see the JSON schema with `hea-loop doctor --schema`"
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    """Names allowed at a place of the campaign, walking the models."""
+    model: Any = Campaign
+    for part in location:
+        fields = getattr(model, "model_fields", {})
+        if part in fields:
+            args = [a for a in _model_arguments(fields[part].annotation)]
+            model = args[0] if args else None
+    return sorted(getattr(model, "model_fields", {}))
+
+
+def _model_arguments(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for a in getattr(annotation, "__args__", ()) for m in _model_arguments(a)]
+
+
+def load_campaign(path: str | Path) -> Campaign:
+    """Read a campaign file.
+
+    Args:
+        path: A YAML file. A relative TDB path in it is taken from the file's folder.
+
+    Raises:
+        InputError: The file cannot be read, is no YAML, names a key twice, or is no campaign.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    where = Path(path)
+    try:
+        text = where.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(
+            "campaign", str(path), "does not exist", "give the path of a campaign file (YAML)"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "campaign", str(path), f"cannot be read ({error})", "give a readable YAML file in UTF-8"
+        ) from None
+    try:
+        data = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        first = " ".join(str(error).split())
+        raise InputError(
+            "campaign", str(path), f"is not valid YAML ({first[:160]})", "mend the file at that line"
+        ) from None
+    campaign = parse_campaign(data, source=str(path))
+    calphad = campaign.validators.calphad
+    if (
+        calphad is not None
+        and calphad.database.lower().endswith(".tdb")
+        and not Path(calphad.database).is_absolute()
+    ):
+        absolute = str((where.parent / calphad.database).resolve())
+        changed = calphad.model_copy(update={"database": absolute})
+        campaign = campaign.model_copy(
+            update={"validators": campaign.validators.model_copy(update={"calphad": changed})}
+        )
+    return campaign

@@ -1,0 +1,1 @@
+"""Phase stability by pycalphad."""
