@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from hea_loop.prediction import predict
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -23,7 +24,6 @@ from db.ownership import is_free, lease_end
 from hea_loop.campaign import Campaign, parse_campaign
 from hea_loop.composition import Composition
 from hea_loop.errors import HeaLoopError, InputError
-from hea_loop.prediction import predict
 
 __all__ = [
     "Claim",
@@ -94,7 +94,11 @@ def campaign_named(session: Session, name: str) -> models.Campaign:
     found = session.scalar(select(models.Campaign).where(models.Campaign.name == name))
     if found is None:
         known = list(session.scalars(select(models.Campaign.name).order_by(models.Campaign.name)))
-        mend = f"the store has {', '.join(known)}" if known else "the store has no campaign yet: start one with `hea-loop run FILE`"
+        mend = (
+            f"the store has {', '.join(known)}"
+            if known
+            else "the store has no campaign yet: start one with `hea-loop run FILE`"
+        )
         raise InputError("campaign", name, "is not in the store", mend)
     return found
 
@@ -129,7 +133,10 @@ def register(session: Session, campaign: Campaign) -> models.Campaign:
     row = session.scalar(select(models.Campaign).where(models.Campaign.name == campaign.name))
     if row is None:
         row = models.Campaign(
-            name=campaign.name, spec=campaign.model_dump(mode="json"), spec_hash=campaign.spec_hash, state="new"
+            name=campaign.name,
+            spec=campaign.model_dump(mode="json"),
+            spec_hash=campaign.spec_hash,
+            state="new",
         )
         session.add(row)
         session.flush()
@@ -170,7 +177,9 @@ def require_owner(session: Session, campaign_id: int, owner: str) -> models.Camp
     """
     row = session.get_one(models.Campaign, campaign_id, with_for_update=True)
     if row.owner != owner:
-        raise OwnershipLostError(f"campaign {row.name} was taken over by {row.owner or 'nobody'}: this run drops its work")
+        raise OwnershipLostError(
+            f"campaign {row.name} was taken over by {row.owner or 'nobody'}: this run drops its work"
+        )
     row.owner_expires = lease_end()
     return row
 
@@ -183,7 +192,13 @@ def renew(session: Session, campaign_id: int, owner: str) -> None:
 def release(session: Session, campaign_id: int, owner: str, *, state: str, reason: str | None = None) -> None:
     """Give the campaign back in its new state."""
     row = require_owner(session, campaign_id, owner)
-    row.state, row.stop_reason, row.owner, row.owner_expires, row.flow_run_id = state, reason, None, None, None
+    row.state, row.stop_reason, row.owner, row.owner_expires, row.flow_run_id = (
+        state,
+        reason,
+        None,
+        None,
+        None,
+    )
     announce(session, f"campaign.{state}", campaign=row.name, reason=reason)
 
 
@@ -305,7 +320,9 @@ def _at_stage(session: Session, iteration_id: int, owner: str, stage: str) -> mo
     iteration = session.get_one(models.Iteration, iteration_id)
     require_owner(session, iteration.campaign_id, owner)
     if iteration.stage != stage:
-        raise OwnershipLostError(f"iteration {iteration.number} is at {iteration.stage}, not at {stage}: this run drops its work")
+        raise OwnershipLostError(
+            f"iteration {iteration.number} is at {iteration.stage}, not at {stage}: this run drops its work"
+        )
     return iteration
 
 

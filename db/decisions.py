@@ -19,7 +19,12 @@ _DECIDABLE: Final = ("queued", "approved", "rejected")
 
 
 def decide(
-    session: Session, candidate_ids: Sequence[int], verdict: Literal["approve", "reject"], *, who: str, reason: str
+    session: Session,
+    candidate_ids: Sequence[int],
+    verdict: Literal["approve", "reject"],
+    *,
+    who: str,
+    reason: str,
 ) -> list[models.Decision]:
     """Record what a person said of candidates; all of them or none.
 
@@ -43,7 +48,9 @@ def decide(
     if not reason.strip():
         raise InputError("reason", reason, "is empty", "say why: it is kept with the decision")
     if not candidate_ids:
-        raise InputError("candidate", list(candidate_ids), "names no candidate", "give ids from `hea-loop queue list`")
+        raise InputError(
+            "candidate", list(candidate_ids), "names no candidate", "give ids from `hea-loop queue list`"
+        )
     twice = sorted({i for i in candidate_ids if list(candidate_ids).count(i) > 1})
     if twice:
         raise InputError("candidate", twice, "is given twice", "give each id once")
@@ -58,7 +65,9 @@ def decide(
         .distinct()
     )
     for name in sorted(campaigns):
-        announce(session, "candidate.decided", campaign=name, verdict=verdict, candidates=sorted(candidate_ids))
+        announce(
+            session, "candidate.decided", campaign=name, verdict=verdict, candidates=sorted(candidate_ids)
+        )
     return decisions
 
 
@@ -70,11 +79,16 @@ def _decide_one(session: Session, candidate_id: int, verdict: str, who: str, rea
         .with_for_update(of=models.Candidate)
     )
     if candidate is None:
-        raise InputError("candidate", candidate_id, "is not in the store", "see the ids with `hea-loop queue list`")
+        raise InputError(
+            "candidate", candidate_id, "is not in the store", "see the ids with `hea-loop queue list`"
+        )
     after = _STATE_AFTER[verdict]
     if candidate.state not in _DECIDABLE or candidate.iteration.stage == "scored":
         raise InputError(
-            "candidate", candidate_id, f"is {candidate.state}, past deciding", "only queued candidates can be decided"
+            "candidate",
+            candidate_id,
+            f"is {candidate.state}, past deciding",
+            "only queued candidates can be decided",
         )
     if candidate.state == after:
         raise InputError("candidate", candidate_id, f"is {after} already", "leave it out")

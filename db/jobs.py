@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from hea_loop.scoring import KnownValue, judge
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
@@ -22,7 +23,6 @@ from db.ownership import is_free, lease_end
 from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
 from hea_loop.properties import property_named
-from hea_loop.scoring import KnownValue, judge
 
 __all__ = [
     "ClaimedJob",
@@ -103,18 +103,26 @@ def dispatch(session: Session, iteration_id: int, owner: str, request: JobReques
         .select_from(models.Job)
         .join(models.Candidate)
         .join(models.Iteration)
-        .where(models.Iteration.campaign_id == iteration.campaign_id, models.Job.validator == request.validator)
+        .where(
+            models.Iteration.campaign_id == iteration.campaign_id, models.Job.validator == request.validator
+        )
     )
     left = request.budget - (spent or 0)
     ready = session.scalars(
         select(models.Candidate)
-        .where(models.Candidate.iteration_id == iteration.id, models.Candidate.state.in_(("proposed", "approved")))
+        .where(
+            models.Candidate.iteration_id == iteration.id,
+            models.Candidate.state.in_(("proposed", "approved")),
+        )
         .order_by(models.Candidate.rank)
         .with_for_update()
     ).all()
     for number, candidate in enumerate(ready):
         if number >= left:
-            candidate.state, candidate.reason = "abandoned", f"the budget of {request.budget} for {request.validator} is spent"
+            candidate.state, candidate.reason = (
+                "abandoned",
+                f"the budget of {request.budget} for {request.validator} is spent",
+            )
             continue
         candidate.state = "validating"
         session.add(
@@ -201,7 +209,9 @@ def _mine(session: Session, job_ids: Sequence[int], owner: str) -> Sequence[mode
         .where(models.Job.id.in_(job_ids), models.Job.state == "running", models.Job.lease_owner == owner)
         .options(
             joinedload(models.Job.candidate).joinedload(models.Candidate.material),
-            joinedload(models.Job.candidate).joinedload(models.Candidate.iteration).joinedload(models.Iteration.campaign),
+            joinedload(models.Job.candidate)
+            .joinedload(models.Candidate.iteration)
+            .joinedload(models.Iteration.campaign),
         )
         .order_by(models.Job.id)
         .with_for_update(of=models.Job)
@@ -253,7 +263,9 @@ def known_values(session: Session, material_id: int, fidelities: Sequence[str]) 
             models.DataPoint.fidelity.in_(fidelities),
         )
     )
-    return [KnownValue(p.property, p.value, p.fidelity, p.temperature_K) for p in points if p.value is not None]
+    return [
+        KnownValue(p.property, p.value, p.fidelity, p.temperature_K) for p in points if p.value is not None
+    ]
 
 
 def _judge_candidate(session: Session, candidate: models.Candidate, result: FinishedJob) -> None:

@@ -27,7 +27,9 @@ def announce(session: Session, topic: str, **payload: Any) -> None:
 
 def unpublished(session: Session, limit: int = 200) -> Sequence[OutboxEvent]:
     """Events that nobody has been told of, oldest first."""
-    statement = select(OutboxEvent).where(OutboxEvent.published_at.is_(None)).order_by(OutboxEvent.id).limit(limit)
+    statement = (
+        select(OutboxEvent).where(OutboxEvent.published_at.is_(None)).order_by(OutboxEvent.id).limit(limit)
+    )
     return session.scalars(statement).all()
 
 

@@ -22,7 +22,12 @@ LEASE: Final = timedelta(seconds=120)
 def _start_of(pid: int) -> str:
     """When the process started, in clock ticks since boot: tells a process from a later one with its number."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19]
+        return (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="ascii", errors="replace")
+            .rpartition(")")[2]
+            .split()[19]
+        )
     except (OSError, IndexError):
         return "?"
 
@@ -59,6 +64,12 @@ def _is_alive(pid: int, start: str) -> bool:
 
 def _is_zombie(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] == "Z"
+        return (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="ascii", errors="replace")
+            .rpartition(")")[2]
+            .split()[0]
+            == "Z"
+        )
     except (OSError, IndexError):
         return False

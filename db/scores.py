@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hea_loop.scoring import judge_predicted, wilson_interval
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -11,7 +12,6 @@ from db import models
 from db.campaigns import mark_scored, require_owner, specification
 from db.jobs import known_values
 from db.outbox import announce
-from hea_loop.scoring import judge_predicted, wilson_interval
 from hea_loop.stopping import IterationScore
 
 __all__ = ["history", "pending_candidates", "score_iteration"]
@@ -38,7 +38,9 @@ def score_iteration(session: Session, iteration_id: int, owner: str) -> list[mod
     iteration = session.get_one(models.Iteration, iteration_id)
     require_owner(session, iteration.campaign_id, owner)
     candidates = session.scalars(
-        select(models.Candidate).where(models.Candidate.iteration_id == iteration_id).order_by(models.Candidate.rank)
+        select(models.Candidate)
+        .where(models.Candidate.iteration_id == iteration_id)
+        .order_by(models.Candidate.rank)
     ).all()
     campaign = specification(iteration.campaign)
     rows = []
@@ -57,7 +59,9 @@ def score_iteration(session: Session, iteration_id: int, owner: str) -> list[mod
                 hit=sum(c.hit is True for c in validated),
             )
         )
-        predicted = [judge_predicted(campaign, known_values(session, c.material_id, ("prediction",))) for c in group]
+        predicted = [
+            judge_predicted(campaign, known_values(session, c.material_id, ("prediction",))) for c in group
+        ]
         decided = [p for p in predicted if p is not None]
         rows.append(
             _row(

@@ -6,17 +6,20 @@ campaign in the hands of a living run ends at once.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from db.results import campaign_results
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
+from validators.pool import shared_pool
 
 from db import models
 from db.campaigns import (
@@ -34,7 +37,6 @@ from db.campaigns import (
 )
 from db.jobs import open_jobs
 from db.ownership import LEASE, new_owner
-from db.results import campaign_results
 from db.scores import history, pending_candidates
 from db.store import Store
 from flows.planning import calphad_request, check_campaign
@@ -46,18 +48,15 @@ from flows.stores import store_for
 from hea_loop.campaign import Campaign, load_campaign
 from hea_loop.errors import HeaLoopError
 from hea_loop.stopping import stop_reason
-from validators.pool import shared_pool
 
-__all__ = ["CampaignBusyError", "run_campaign", "run_iteration"]
+__all__ = ["run_campaign", "run_iteration"]
 
 CHUNK_SIZE: Final = 8
 """Jobs of one task: a hard kill costs at most this many validations per process."""
+WORKERS: Final = os.cpu_count() or 1
+"""Chunks at a time, one for each validator process."""
 _ROUNDS: Final = 3
 """Times that the open jobs of an iteration are handed out in one run before the run gives up."""
-
-
-class CampaignBusyError(HeaLoopError):
-    """Another run works on the campaign."""
 
 
 def _resolve(campaign: Campaign | str, store: Store) -> Campaign:
@@ -103,44 +102,59 @@ def run_campaign(
         max_iterations: Iterations that this run works on at most; None goes on until the campaign ends.
 
     Returns:
-        ``campaign``, ``state``, ``reason`` and ``iterations`` (how many are scored).
+        ``campaign``, ``state``, ``reason`` and ``iterations`` (how many are scored). The state is ``busy``, and
+        nothing was done, where a living run owns the campaign.
 
     Raises:
         InputError: The campaign cannot run as it is.
-        CampaignBusyError: A living run owns it.
     """
     store = store_for(database_url)
     spec = _resolve(campaign, store)
     check_campaign(spec)
     emit(ProgressEvent(spec.name, 0, spec.iterations, "preparing", message="preparing the store"))
-    prepare_store(store, lambda text: emit(ProgressEvent(spec.name, 0, spec.iterations, "preparing", message=text)))
+    prepare_store(
+        store, lambda text: emit(ProgressEvent(spec.name, 0, spec.iterations, "preparing", message=text))
+    )
     owner = new_owner()
     with store.write() as session:
         row = register(session, spec)
         claimed = claim(session, row.id, owner, flow_run.id)
     if claimed is None:
-        raise CampaignBusyError(f"campaign {spec.name} is being run by another process; see `hea-loop status {spec.name}`")
+        reason = f"campaign {spec.name} is being run by another process; see `hea-loop status {spec.name}`"
+        return {"campaign": spec.name, "state": "busy", "reason": reason, "iterations": 0}
     if claimed.interrupted_flow_run_id not in {None, flow_run.id}:
         mark_crashed(str(claimed.interrupted_flow_run_id), f"interrupted; {spec.name} goes on in another run")
     # The workers load their database while the first generator trains.
     shared_pool().warm(calphad_request(spec).configuration)
     try:
         with _kept_alive(store, claimed.campaign_id, owner):
-            state, reason = _turn(store, spec, claimed.campaign_id, owner, database_url, max_iterations)
+            state, reason = _turn(store, spec, claimed.campaign_id, owner, database_url, limit=max_iterations)
     except OwnershipLostError:
         raise
     except BaseException:
         with store.write() as session:
-            release(session, claimed.campaign_id, owner, state="idle", reason="the last run ended with an error")
+            release(
+                session, claimed.campaign_id, owner, state="idle", reason="the last run ended with an error"
+            )
         raise
     with store.read() as session:
         scored = len(history(session, claimed.campaign_id))
-    emit(ProgressEvent(spec.name, scored, spec.iterations, "finished", scored, spec.iterations, reason or state))
+    emit(
+        ProgressEvent(
+            spec.name, scored, spec.iterations, "finished", scored, spec.iterations, reason or state
+        )
+    )
     return {"campaign": spec.name, "state": state, "reason": reason, "iterations": scored}
 
 
 def _turn(
-    store: Store, spec: Campaign, campaign_id: int, owner: str, database_url: str | None, max_iterations: int | None
+    store: Store,
+    spec: Campaign,
+    campaign_id: int,
+    owner: str,
+    database_url: str | None,
+    *,
+    limit: int | None,
 ) -> tuple[str, str | None]:
     """Turn iterations until the campaign ends or this run has to; return its state and why."""
     worked_on = 0
@@ -149,14 +163,16 @@ def _turn(
             last = current_iteration(session, campaign_id)
             if last is None or last.stage == "scored":
                 number = 0 if last is None else last.number
-                reason = stop_reason(spec, history(session, campaign_id)) or _budget_spent(session, spec, campaign_id)
+                reason = stop_reason(spec, history(session, campaign_id)) or _budget_spent(
+                    session, spec, campaign_id
+                )
                 if number >= spec.iterations or reason is not None:
                     done = number >= spec.iterations
                     close_campaign(session, campaign_id, owner, None if done else reason)
                     return ("done", None) if done else ("stopped", reason)
-            if max_iterations is not None and worked_on >= max_iterations:
+            if limit is not None and worked_on >= limit:
                 release(session, campaign_id, owner, state="idle")
-                return "idle", f"this run was to work on {max_iterations} iterations"
+                return "idle", f"this run was to work on {limit} iterations"
             iteration = begin_iteration(session, campaign_id, owner)
             iteration_id, number = iteration.id, iteration.number
         worked_on += 1
@@ -175,15 +191,19 @@ def _turn(
 def _budget_spent(session: Any, spec: Campaign, campaign_id: int) -> str | None:
     request = calphad_request(spec)
     used = jobs_created(session, campaign_id, request.validator)
-    return f"the budget of {request.budget} for {request.validator} is spent" if used >= request.budget else None
+    return (
+        f"the budget of {request.budget} for {request.validator} is spent" if used >= request.budget else None
+    )
 
 
 @flow(
     name="run_iteration",
     flow_run_name="{campaign}, iteration {number}",
-    task_runner=ThreadPoolTaskRunner(max_workers=8),  # type: ignore[arg-type]
+    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]
 )
-def run_iteration(campaign: str, iteration_id: int, number: int, owner: str, database_url: str | None = None) -> int:
+def run_iteration(
+    campaign: str, iteration_id: int, number: int, owner: str, database_url: str | None = None
+) -> int:
     """Take one iteration through its stages: train, generate, dispatch, collect, score.
 
     Every stage begins where the store says the iteration is, so that a repeated call goes on.
@@ -238,11 +258,12 @@ def _collect(store: Store, iteration_id: int, number: int, owner: str, database_
         waiting = chunks(jobs, CHUNK_SIZE)
         # As many chunks at a time as there are processes: what is not handed out costs nothing when killed.
         futures = [
-            validate_chunk.with_options(tags=[name]).submit(chunk, iteration_id, owner, database_url) for chunk in waiting
+            validate_chunk.with_options(tags=[name]).submit(chunk, iteration_id, owner, database_url)
+            for chunk in waiting
         ]
         open_futures = set(futures)
         while open_futures:
-            finished, open_futures = wait(list(open_futures), timeout=0.5)
+            _, open_futures = wait(list(open_futures), timeout=0.5)
             with store.read() as session:
                 left = len(open_jobs(session, iteration_id))
             emit(ProgressEvent(name, number, iterations, "collecting", total - left, total))
@@ -252,7 +273,9 @@ def _collect(store: Store, iteration_id: int, number: int, owner: str, database_
     with store.read() as session:
         left = len(open_jobs(session, iteration_id))
     if left:
-        raise HeaLoopError(f"{left} jobs of iteration {number} could not be finished in {_ROUNDS} rounds; run the campaign again")
+        raise HeaLoopError(
+            f"{left} jobs of iteration {number} could not be finished in {_ROUNDS} rounds; run the campaign again"
+        )
 
 
 def _publish(store: Store, campaign: str, number: int) -> None:

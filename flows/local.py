@@ -8,8 +8,13 @@ from dataclasses import dataclass
 
 from flows.progress import ProgressEvent, listening
 from hea_loop.campaign import Campaign
+from hea_loop.errors import HeaLoopError
 
-__all__ = ["CampaignOutcome", "run_locally"]
+__all__ = ["CampaignBusyError", "CampaignOutcome", "run_locally"]
+
+
+class CampaignBusyError(HeaLoopError):
+    """Another run works on the campaign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +63,7 @@ def run_locally(
     from flows.local_server import local_server
 
     with local_server(), listening(progress):
-        return CampaignOutcome(**run_campaign(campaign, database_url, max_iterations))
+        outcome = CampaignOutcome(**run_campaign(campaign, database_url, max_iterations))
+    if outcome.state == "busy":
+        raise CampaignBusyError(outcome.reason)
+    return outcome

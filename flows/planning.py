@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from db.literature import training_compositions
+from hea_loop.generators import Generator, TrainingData, generator_named
+from hea_loop.prediction import predict_array
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import models
 from db.jobs import JobRequest
-from db.literature import training_compositions
 from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
-from hea_loop.generators import Generator, TrainingData, generator_named
-from hea_loop.prediction import predict_array
 from validators.calphad import CalphadSettings, load_database
 
 __all__ = [
@@ -36,7 +36,11 @@ def calphad_settings(campaign: Campaign) -> CalphadSettings:
     validator = campaign.validators.calphad
     if validator is None:
         raise InputError("validators.calphad", None, "is missing", "add it with a budget")
-    temperatures = campaign.verdicts["single_phase_bcc"].temperatures_K if "single_phase_bcc" in campaign.verdicts else []
+    temperatures = (
+        campaign.verdicts["single_phase_bcc"].temperatures_K
+        if "single_phase_bcc" in campaign.verdicts
+        else []
+    )
     properties = [p for p in ("single_phase_bcc",) if p in campaign.verdicts]
     properties += [p for p in ("solidus",) if p in campaign.targets]
     return CalphadSettings(
@@ -93,19 +97,24 @@ def training_data(session: Session, campaign: Campaign, generator: Generator) ->
         raise InputError(
             "palette.elements",
             list(palette.elements),
-            f"has only {literature} literature alloys within it, {MINIMUM_TRAINING_SIZE} are needed to train {generator.name}",
-            "widen the palette",
+            f"has only {literature} literature alloys within it",
+            f"widen the palette: {generator.name} needs {MINIMUM_TRAINING_SIZE} to train",
         )
     compositions |= _confirmed(session, campaign)
     ordered = sorted(compositions, key=lambda c: c.key)
     fractions = np.array([c.fraction_vector(palette.elements) for c in ordered])
-    names = tuple(generator.condition_names)
-    values = predict_array(fractions, palette.elements, names)
+    names = tuple(campaign.strategy.conditions)
+
+    def predicted(x: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        values = predict_array(x, palette.elements, names)
+        return np.column_stack([values[name] for name in names])
+
     return TrainingData(
         elements=palette.elements,
         fractions=fractions,
-        conditions=np.column_stack([values[name] for name in names]),
+        conditions=predicted(fractions),
         condition_names=names,
+        reference=predicted,
     )
 
 
@@ -129,7 +138,10 @@ def _confirmed(session: Session, campaign: Campaign) -> set[Composition]:
 
 def known_compositions(session: Session) -> list[Composition]:
     """Every material in the store, in the order of the keys."""
-    return [Composition.from_key(key) for key in session.scalars(select(models.Material.key).order_by(models.Material.key))]
+    return [
+        Composition.from_key(key)
+        for key in session.scalars(select(models.Material.key).order_by(models.Material.key))
+    ]
 
 
 def known_answers(session: Session, campaign: Campaign) -> dict[str, dict[tuple[str, float | None], float]]:
@@ -141,7 +153,12 @@ def known_answers(session: Session, campaign: Campaign) -> dict[str, dict[tuple[
     settings = calphad_settings(campaign)
     sources = f"calphad:{settings.configuration_hash()[:16]}%"
     rows = session.execute(
-        select(models.Material.key, models.DataPoint.property, models.DataPoint.temperature_K, models.DataPoint.value)
+        select(
+            models.Material.key,
+            models.DataPoint.property,
+            models.DataPoint.temperature_K,
+            models.DataPoint.value,
+        )
         .join(models.DataPoint, models.DataPoint.material_id == models.Material.id)
         .where(
             models.DataPoint.fidelity == "calphad",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from db.campaigns import prediction_points
 from db.literature import LoadReport, load_packaged_data
 from db.materials import add_data_points
-from db.store import Store
 from db.voids import find_voids
 from hea_loop.prediction import PREDICTED_PROPERTIES, missing_inputs
+
+from db.campaigns import prediction_points
+from db.store import Store
 
 __all__ = ["PrepareReport", "fill_prediction_voids", "prepare_store"]
 
@@ -48,7 +49,11 @@ def fill_prediction_voids(store: Store) -> int:
     keys = sorted(wanted)
     for start in range(0, len(keys), _CHUNK):
         chunk = keys[start : start + _CHUNK]
-        points = [p for p in prediction_points([Composition.from_key(k) for k in chunk]) if p.property in wanted[p.composition.key]]
+        points = [
+            p
+            for p in prediction_points([Composition.from_key(k) for k in chunk])
+            if p.property in wanted[p.composition.key]
+        ]
         with store.write() as session:
             added += add_data_points(session, points)
     return added

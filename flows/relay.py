@@ -29,7 +29,10 @@ def relay_outbox(database_url: str | None = None) -> int:
             name = payload.get("campaign", "store")
             emit_event(
                 event=f"hea-loop.{topic}",
-                resource={"prefect.resource.id": f"hea-loop.campaign.{name}", "prefect.resource.name": str(name)},
+                resource={
+                    "prefect.resource.id": f"hea-loop.campaign.{name}",
+                    "prefect.resource.name": str(name),
+                },
                 payload={**payload, "outbox_id": number},
             )
         with store.write() as session:

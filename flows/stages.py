@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Final
 
+from hea_loop.generators import conditions_for_targets, generator_from_checkpoint, generator_named
+from hea_loop.selection import select as select_candidates
+from hea_loop.surrogate import fit_surrogate
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from validators.pool import WorkerDiedError, shared_pool
 
 from db import models
 from db.campaigns import NewCandidate, TrainedModel, jobs_created, save_candidates, save_model, specification
@@ -29,12 +33,8 @@ from flows.planning import (
 from flows.progress import ProgressEvent, emit
 from flows.stores import store_for
 from hea_loop.campaign import Campaign
-from hea_loop.generators import conditions_for_targets, generator_from_checkpoint, generator_named
 from hea_loop.seeds import derived_generator, derived_seed
-from hea_loop.selection import select as select_candidates
-from hea_loop.surrogate import fit_surrogate
 from validators.outcome import Outcome
-from validators.pool import WorkerDiedError, shared_pool
 
 __all__ = ["dispatch_jobs", "propose_candidates", "score", "train_generator", "validate_chunk"]
 
@@ -66,7 +66,9 @@ def train_generator(iteration_id: int, number: int, owner: str, database_url: st
             emit(ProgressEvent(campaign.name, number, campaign.iterations, "training", step, total))
 
     record = generator.fit(data, seed=derived_seed(campaign.seed, number, "training"), progress=tell)
-    get_run_logger().info("trained %s on %d alloys in %.1f s", generator.name, len(data.fractions), record.seconds)
+    get_run_logger().info(
+        "trained %s on %d alloys in %.1f s", generator.name, len(data.fractions), record.seconds
+    )
     model = TrainedModel(
         strategy=generator.name,
         checkpoint=generator.checkpoint(),
@@ -80,7 +82,9 @@ def train_generator(iteration_id: int, number: int, owner: str, database_url: st
         return save_model(session, iteration_id, owner, model)
 
 
-@task(name="propose candidates", task_run_name="propose candidates, iteration {number}", cache_policy=NO_CACHE)
+@task(
+    name="propose candidates", task_run_name="propose candidates, iteration {number}", cache_policy=NO_CACHE
+)
 def propose_candidates(iteration_id: int, number: int, owner: str, database_url: str | None) -> int:
     """Generate for the targets, rank, keep the best and the random share, and store them."""
     store = store_for(database_url)
@@ -102,7 +106,9 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
         campaign.strategy.oversample * size,
         derived_generator(campaign.seed, number, "conditions"),
     )
-    generated = palette.snap(generator.generate(conditions, seed=derived_seed(campaign.seed, number, "generation")))
+    generated = palette.snap(
+        generator.generate(conditions, seed=derived_seed(campaign.seed, number, "generation"))
+    )
     fractions, given = answers_as_arrays(answers, palette.elements)
     surrogate = fit_surrogate(campaign, palette.elements, fractions, given)
     chosen, report = select_candidates(
@@ -118,7 +124,9 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
         emit(ProgressEvent(campaign.name, number, campaign.iterations, "generating", message=line))
     candidates = [NewCandidate(s.composition, s.origin, s.probability, s.predicted) for s in chosen]
     with store.write() as session:
-        return len(save_candidates(session, iteration_id, owner, candidates, review=campaign.review == "required"))
+        return len(
+            save_candidates(session, iteration_id, owner, candidates, review=campaign.review == "required")
+        )
 
 
 @task(name="dispatch jobs", task_run_name="dispatch jobs, iteration {number}", cache_policy=NO_CACHE)
@@ -130,7 +138,9 @@ def dispatch_jobs(iteration_id: int, number: int, owner: str, database_url: str 
         return dispatch(session, iteration_id, owner, calphad_request(campaign))
 
 
-@task(name="validate chunk", task_run_name="validate jobs {job_ids[0]} to {job_ids[-1]}", cache_policy=NO_CACHE)
+@task(
+    name="validate chunk", task_run_name="validate jobs {job_ids[0]} to {job_ids[-1]}", cache_policy=NO_CACHE
+)
 def validate_chunk(job_ids: list[int], iteration_id: int, owner: str, database_url: str | None) -> int:
     """Run some jobs in the validators' processes and store their outcomes; return how many were stored.
 
@@ -169,12 +179,16 @@ def _alone(job: int, compositions: dict[int, object], settings: object) -> Outco
             return shared_pool().validate_many([compositions[job]], settings)[0]
         except WorkerDiedError as error:
             last = str(error)
-    return Outcome(OutcomeStatus.FAILED, "calphad", message=f"took down its worker process {WORKER_DEATHS} times: {last}")
+    return Outcome(
+        OutcomeStatus.FAILED, "calphad", message=f"took down its worker process {WORKER_DEATHS} times: {last}"
+    )
 
 
 def _finished(job_id: int, outcome: Outcome) -> FinishedJob:
     body = outcome.to_json()
-    return FinishedJob(job_id, str(outcome.status), outcome.method, tuple(body["values"]), outcome.message, body)
+    return FinishedJob(
+        job_id, str(outcome.status), outcome.method, tuple(body["values"]), outcome.message, body
+    )
 
 
 @task(name="score iteration", task_run_name="score iteration {number}", cache_policy=NO_CACHE)
