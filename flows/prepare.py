@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from db.literature import LoadReport, load_packaged_data
-from db.materials import add_data_points
-from db.voids import find_voids
-from hea_loop.prediction import PREDICTED_PROPERTIES, missing_inputs
 
 from db.campaigns import prediction_points
+from db.materials import add_data_points
 from db.store import Store
+from db.voids import find_voids
+from hea_loop.composition import Composition
+from hea_loop.prediction import PREDICTED_PROPERTIES
 
 __all__ = ["PrepareReport", "fill_prediction_voids", "prepare_store"]
 
@@ -39,21 +40,16 @@ def fill_prediction_voids(store: Store) -> int:
     """Add the predictions that materials in the store lack; return how many were added."""
     with store.read() as session:
         voids = find_voids(session, PREDICTED_PROPERTIES, "prediction")
-    wanted: dict[str, list[str]] = {}
+    wanted: dict[str, set[str]] = {}
     for void in voids:
-        if not missing_inputs(void.composition, void.property):
-            wanted.setdefault(void.composition.key, []).append(void.property)
-    from hea_loop.composition import Composition
-
+        wanted.setdefault(void.key, set()).add(void.property)
     added = 0
     keys = sorted(wanted)
     for start in range(0, len(keys), _CHUNK):
         chunk = keys[start : start + _CHUNK]
-        points = [
-            p
-            for p in prediction_points([Composition.from_key(k) for k in chunk])
-            if p.property in wanted[p.composition.key]
-        ]
+        compositions = [Composition.from_key(key) for key in chunk]
+        # predict() leaves out what an element has no data for: that void stays open
+        points = [p for p in prediction_points(compositions) if p.property in wanted[p.composition.key]]
         with store.write() as session:
             added += add_data_points(session, points)
     return added

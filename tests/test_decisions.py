@@ -2,7 +2,15 @@ import pytest
 from sqlalchemy import select
 
 from db import models
-from db.campaigns import NewCandidate, TrainedModel, begin_iteration, claim, register, save_candidates, save_model
+from db.campaigns import (
+    NewCandidate,
+    TrainedModel,
+    begin_iteration,
+    claim,
+    register,
+    save_candidates,
+    save_model,
+)
 from db.decisions import decide
 from db.jobs import JobRequest, claim_jobs, dispatch, open_jobs
 from db.ownership import new_owner
@@ -105,6 +113,8 @@ def test_a_decision_is_announced_in_its_own_transaction(store, queued):
     with store.write() as session:
         decide(session, ids[:2], "approve", who="Ada", reason="good")
     with store.read() as session:
-        events = session.scalars(select(models.OutboxEvent).where(models.OutboxEvent.topic == "candidate.decided")).all()
+        events = session.scalars(
+            select(models.OutboxEvent).where(models.OutboxEvent.topic == "candidate.decided")
+        ).all()
     assert [e.payload["candidates"] for e in events] == [ids[:2]]
     assert events[0].payload["campaign"] == "small"

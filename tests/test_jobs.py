@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hea_loop.scoring import wilson_interval
 from sqlalchemy import func, select
 
 from db import models
@@ -19,7 +20,6 @@ from db.ownership import new_owner
 from db.scores import pending_candidates, score_iteration
 from hea_loop import parse_composition
 from hea_loop.errors import InputError
-from hea_loop.scoring import wilson_interval
 from tests.small_campaign import small_campaign
 
 FORMULAS = ("HfNbTa", "NbTaTi", "MoNbTa", "NbTiZr")
@@ -34,10 +34,18 @@ def answer(job_id, *, single=1.0, solidus=2500.0, status="converged"):
     values = ()
     if status == "converged":
         values = (
-            {"property": "single_phase_bcc", "value": single, "temperature_K": 1473.0, "sigma": None, "detail": {}},
+            {
+                "property": "single_phase_bcc",
+                "value": single,
+                "temperature_K": 1473.0,
+                "sigma": None,
+                "detail": {},
+            },
             {"property": "solidus", "value": solidus, "temperature_K": None, "sigma": None, "detail": {}},
         )
-    return FinishedJob(job_id, status, "pycalphad x", values, "" if values else f"it was {status}", {"status": status})
+    return FinishedJob(
+        job_id, status, "pycalphad x", values, "" if values else f"it was {status}", {"status": status}
+    )
 
 
 @pytest.fixture
@@ -50,7 +58,8 @@ def proposed(store):
         iteration = begin_iteration(session, row.id, owner)
         save_model(session, iteration.id, owner, MODEL)
         new = [
-            NewCandidate(parse_composition(f), "random" if f == FORMULAS[-1] else "strategy", 0.5, {}) for f in FORMULAS
+            NewCandidate(parse_composition(f), "random" if f == FORMULAS[-1] else "strategy", 0.5, {})
+            for f in FORMULAS
         ]
         save_candidates(session, iteration.id, owner, new, review=False)
     return owner, row.id, iteration.id
@@ -107,7 +116,9 @@ def test_a_claim_whose_lease_ran_out_goes_to_the_next_and_the_late_answer_is_dro
     with store.write() as session:
         assert finish_jobs(session, [answer(j) for j in jobs], two) == jobs
     with store.read() as session:
-        values = session.scalars(select(models.DataPoint.value).where(models.DataPoint.property == "solidus")).all()
+        values = session.scalars(
+            select(models.DataPoint.value).where(models.DataPoint.property == "solidus")
+        ).all()
     assert values == [2500.0] * 4
 
 
@@ -140,7 +151,13 @@ def test_three_outcomes_are_kept_apart_and_only_convergence_stores_values(store,
         assert pending_candidates(session, iteration) == {}
         rates = {r.origin: r for r in score_iteration(session, iteration, owner) if r.fidelity == "calphad"}
     strategy, random = rates["strategy"], rates["random"]
-    assert (strategy.proposed, strategy.validated, strategy.failed, strategy.unconverged, strategy.hit) == (3, 1, 1, 1, 1)
+    assert (strategy.proposed, strategy.validated, strategy.failed, strategy.unconverged, strategy.hit) == (
+        3,
+        1,
+        1,
+        1,
+        1,
+    )
     assert (random.proposed, random.validated) == (1, 1)
     assert (strategy.rate, strategy.ci_low, strategy.ci_high) == (1.0, *wilson_interval(1, 1))
     with store.read() as session:
@@ -153,7 +170,9 @@ def test_a_candidate_outside_a_target_or_against_a_verdict_is_no_hit_and_says_wh
     owner, _, jobs = dispatched
     with store.write() as session:
         claim_jobs(session, jobs, owner)
-        finish_jobs(session, [answer(jobs[0], solidus=1900.0), answer(jobs[1], single=0.0), answer(jobs[3])], owner)
+        finish_jobs(
+            session, [answer(jobs[0], solidus=1900.0), answer(jobs[1], single=0.0), answer(jobs[3])], owner
+        )
     with store.read() as session:
         rows = session.scalars(select(models.Candidate).order_by(models.Candidate.rank)).all()
     assert [r.hit for r in rows] == [False, False, None, True]

@@ -17,7 +17,9 @@ def owner_of(process):
 
 def start_owner():
     code = "from db.ownership import new_owner; import sys; print(new_owner(), flush=True); sys.stdin.read()"
-    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_nobody_owns_what_has_no_owner():

@@ -103,7 +103,7 @@ def require_tolerance(tolerance_K: float, field: str = "tolerance_K") -> float:
     Raises:
         InputError: It is not within 0.01 to 100 K.
     """
-    if not (isinstance(tolerance_K, int | float) and 0.01 <= tolerance_K <= 100):  # noqa: PLR2004
+    if not (isinstance(tolerance_K, int | float) and 0.01 <= tolerance_K <= 100):
         raise InputError(field, tolerance_K, "is not between 0.01 and 100 K", "give for example 1.0")
     return float(tolerance_K)
 
