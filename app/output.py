@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["note", "number", "percent", "print_error", "print_json", "print_table", "print_text", "stderr_console"]
+__all__ = [
+    "note",
+    "number",
+    "percent",
+    "print_error",
+    "print_json",
+    "print_table",
+    "print_text",
+    "stderr_console",
+]
 
 _WIDTH_OF_A_FILE = 160  # columns of a table that goes to a file or a pipe
 

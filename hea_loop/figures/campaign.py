@@ -301,7 +301,9 @@ def composition_figure(elements: Sequence[str], panels: Sequence[CompositionPane
     return figure
 
 
-def training_figure(curves: Mapping[int, Mapping[str, tuple[ArrayLike, ArrayLike]]], *, x_label: str) -> Figure:
+def training_figure(
+    curves: Mapping[int, Mapping[str, tuple[ArrayLike, ArrayLike]]], *, x_label: str
+) -> Figure:
     """Training curves, one panel for each quantity and one line for each iteration's model.
 
     Args:
