@@ -36,6 +36,7 @@ __all__ = ["Cgan2021", "Cgan2021Options"]
 
 Array = NDArray[np.float64]
 
+SHARP=float(__import__("os").environ.get("SHARP","1"))
 LATENT: Final = 16
 """Dimensions of the latent vector, as in the paper."""
 _FORMAT: Final = "hea-loop cgan-2021 1"
@@ -129,8 +130,9 @@ class Cgan2021:
         def tensor(values: Array) -> Any:
             return torch.as_tensor(values, dtype=torch.float32, device=where)
 
+        contrast = float(__import__("os").environ.get("CONTRAST","1"))/float(data.fractions.std())
         fractions, centres = tensor(data.fractions), tensor(density.centres)
-        pairs, root = torch.cat([fractions, centres], dim=1), tensor(density.kernel_root())
+        pairs, root = torch.cat([fractions * contrast, centres], dim=1), tensor(density.kernel_root())
         descent = DescentRule(o.generator_learning_rate)
         rule = DescentRule(o.critic_learning_rate, clip=o.weight_clip)
         theta = descent.start(generator.initialise(initial).to(where))
@@ -146,8 +148,8 @@ class Cgan2021:
 
         def answers(parameters: Any, request: Any) -> Any:
             """Pairs (composition, condition) that the generator gives: ``b x (m + p)``."""
-            alloys = torch.softmax(generator(parameters, request), dim=-1)
-            return torch.cat([alloys, request[..., LATENT:]], dim=-1)
+            alloys = torch.softmax(SHARP*generator(parameters, request), dim=-1)
+            return torch.cat([alloys * contrast, request[..., LATENT:]], dim=-1)
 
         def critic_loss(real: Any, false: Any) -> Any:
             """Minus the critic's estimate of the Wasserstein distance, as a function of its parameters."""
@@ -251,7 +253,7 @@ class Cgan2021:
             latent = torch.randn(len(wanted), LATENT, generator=noise)
             asked = torch.as_tensor(density.standardise(wanted), dtype=torch.float32)
             network = self._generator(len(data.elements), p)
-            out = torch.softmax(network(weights, torch.cat([latent, asked], dim=1)).double(), dim=1)
+            out = torch.softmax(SHARP*network(weights, torch.cat([latent, asked], dim=1)).double(), dim=1)
         fractions: Array = out.numpy()
         return fractions
 
