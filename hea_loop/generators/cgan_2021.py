@@ -303,13 +303,13 @@ class Cgan2021:
                 "checkpoint", f"{len(content)} bytes", f"is not of {cls.name}", "train the model again"
             )
         out = cls(Cgan2021Options(**state["options"]))
-        out._data = TrainingData(  # noqa: SLF001 - its own class
+        out._data = TrainingData(
             tuple(state["elements"]),
             state["fractions"].numpy(),
             state["conditions"].numpy(),
             tuple(state["condition_names"]),
         )
-        out._weights = state["weights"]  # noqa: SLF001
+        out._weights = state["weights"]
         return out
 
 
