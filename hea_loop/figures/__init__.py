@@ -1,1 +1,1 @@
-"""Figures: arrays in, matplotlib figures out; nothing is read from or written to a file here."""
+"""Figures: matplotlib, arrays in and a Figure out."""
