@@ -114,6 +114,13 @@ def _usage_error(error: Exception) -> str:
     """One line from what typer says of wrong options and arguments, with the way to the help."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "hea-loop"
+    cause = getattr(error.__cause__, "errors", None)
+    option = getattr(error, "param", None)
+    if cause is not None and option is not None:
+        # what pydantic refused: its own text does not repeat the value
+        first = cause()[0]
+        name = option.opts[-1] if option.opts[-1].startswith("-") else (option.metavar or option.name)
+        return f"{name} = {first['input']!r}: {first['msg']}; see `{path} --help`"
     said = str(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
     return f"{said}; see `{path} --help`"
 

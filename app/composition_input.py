@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hea_loop.composition import Composition, parse_composition
+from hea_loop.composition import Composition
+from hea_loop.formula import parse_composition
 from hea_loop.errors import InputError
 
 __all__ = ["read_compositions"]

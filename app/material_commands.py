@@ -98,7 +98,7 @@ def show(
     """Show all that the store knows of a material, by source, and the literature alloys nearest to it."""
     from app.store_access import open_existing_store
     from db.material_facts import material_facts, nearest_literature
-    from hea_loop.composition import parse_composition
+    from hea_loop.formula import parse_composition
 
     wanted = parse_composition(composition)
     with open_existing_store(database_url) as store, store.read() as session:
