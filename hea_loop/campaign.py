@@ -105,10 +105,10 @@ class PaletteSpec(_Part):
     @field_validator("elements")
     @classmethod
     def _real_elements(cls, value: dict[str, Bounds]) -> dict[str, Bounds]:
-        from hea_loop.composition import _require_element
+        from hea_loop.composition import require_element
 
         for symbol in value:
-            _require_element(symbol, f"palette.elements.{symbol}", symbol)
+            require_element(symbol, f"palette.elements.{symbol}", symbol)
         return value
 
 
