@@ -1,0 +1,1 @@
+"""Measurements of the whole: each module is run by hand and prints what it measured."""
