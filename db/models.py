@@ -13,6 +13,7 @@ from sqlalchemy import (
     JSON,
     CheckConstraint,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     LargeBinary,
@@ -42,8 +43,8 @@ __all__ = [
     "OutboxEvent",
 ]
 
-CAMPAIGN_STATES = ("new", "running", "waiting", "done", "stopped")
-"""``waiting``: candidates wait for a decision; ``stopped``: a stop rule or an exhausted budget ended it."""
+CAMPAIGN_STATES = ("new", "running", "idle", "waiting", "done", "stopped")
+"""``idle``: between two runs; ``waiting``: for a decision; ``stopped``: a stop rule or a spent budget ended it."""
 ITERATION_STAGES = ("training", "generating", "dispatching", "collecting", "scored")
 """The stage that comes next; every stage's result is committed together with the step to the next."""
 CANDIDATE_STATES = (
@@ -101,7 +102,13 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON, datetime: UtcDateTime}  # noqa: RUF012
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        # no outcome is SQL's NULL, not a JSON text that says null
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
+        datetime: UtcDateTime,
+        float: Double,
+    }
 
 
 class Material(Base):
@@ -118,7 +125,10 @@ class Material(Base):
 
 
 class DataPoint(Base):
-    """ONE value of one property of one material from one source. Never overwritten: a newer one supersedes it."""
+    """ONE value of one property of one material from one source.
+
+    Never overwritten: a newer one supersedes it.
+    """
 
     __tablename__ = "data_point"
     __table_args__ = (
