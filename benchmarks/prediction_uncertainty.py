@@ -39,9 +39,7 @@ class Deviation:
     @classmethod
     def of(cls, deviations: NDArray[np.float64]) -> Deviation:
         """Summarise an array of deviations, shape ``(n,)``."""
-        return cls(
-            len(deviations), float(deviations.mean()), math.sqrt(float(np.square(deviations).mean()))
-        )
+        return cls(len(deviations), float(deviations.mean()), math.sqrt(float(np.square(deviations).mean())))
 
 
 def _rows(name: str) -> list[dict[str, str]]:

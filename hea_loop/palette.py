@@ -175,7 +175,7 @@ class Palette:
             the nearest allowed number of elements, and of that size the subset it wants most that can.
 
         Raises:
-            InputError: Not of that shape; a row with a negative or non-finite number, or that sums to nothing.
+            InputError: Not of that shape; a row with a negative or non-finite number, or of no positive sum.
         """
         rows = np.asarray(fractions, dtype=float)
         if rows.ndim != 2 or rows.shape[1] != len(self.elements):

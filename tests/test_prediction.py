@@ -54,7 +54,8 @@ def test_tungsten_alone_has_its_own_values():
 
 
 def test_toughness_averages_first_and_applies_rice_afterwards():
-    # NbW: G (25.010014 + 146.600005)/2 = 85.80501, E (0.485 + 1.562)/2 = 1.0235, nu (0.4321 + 0.2941)/2 = 0.3631
+    # NbW: G (25.010014 + 146.600005)/2 = 85.80501, E (0.485 + 1.562)/2 = 1.0235,
+    # nu (0.4321 + 0.2941)/2 = 0.3631
     # sqrt(2 * 85.80501 * 1.0235 / 0.6369) = 16.6066; times 0.0316228 = 0.52515
     assert predicted("NbW", "fracture_toughness_rice") == pytest.approx(0.52515, abs=2e-5)
     mean_of_toughnesses = (
@@ -113,7 +114,8 @@ def test_density_by_hand_from_molar_volumes():
         ("VNbMoTaW", 12.36),  # 10.1016/j.intermet.2010.05.014
         ("HfNbTaTiZr", 9.94),  # 10.1016/j.jallcom.2011.02.171
         ("NbTiVZr", 6.52),  # 10.1016/j.actamat.2012.11.032
-        ("CrMo0.5NbTa0.5TiZr", 8.23),  # 10.1007/s10853-012-6260-2
+        ("CrNbTiZr", 6.67),  # 10.1016/j.actamat.2012.11.032
+        ("HfMoNbTiZr", 8.68),  # 10.1016/j.intermet.2015.10.011
         ("MoNbTaTiW", 11.72),  # 10.1016/j.actamat.2019.06.032
     ],
 )

@@ -73,8 +73,11 @@ def figure_4(
     """
     figure = Figure(figsize=(12, 7.6), layout="constrained")
     grid = figure.subplots(2, 3, width_ratios=[1.1, 0.9, 1.6])
-    longest = max(len(np.flatnonzero(element_count_histogram(x) > 0.002)) and
-                  int(np.flatnonzero(element_count_histogram(x) > 0.002).max()) + 1 for x in (real, generated))
+    longest = max(
+        len(np.flatnonzero(element_count_histogram(x) > 0.002))
+        and int(np.flatnonzero(element_count_histogram(x) > 0.002).max()) + 1
+        for x in (real, generated)
+    )
     most = 1.1 * max(float(element_count_histogram(x).max()) for x in (real, generated))
     for row, (x, kind, colour) in enumerate(((real, "literature", _REAL), (generated, name, _MADE))):
         left, middle, right = grid[row]
@@ -90,7 +93,12 @@ def figure_4(
         figure.colorbar(image, ax=left, shrink=0.85, label="correlation of presence")
         histogram = element_count_histogram(x)
         middle.bar(np.arange(1, len(histogram) + 1), histogram, color=colour, width=0.75)
-        middle.set(xlim=(0.4, longest + 0.6), ylim=(0, most), xlabel="elements in the alloy", ylabel="share of alloys")
+        middle.set(
+            xlim=(0.4, longest + 0.6),
+            ylim=(0, most),
+            xlabel="elements in the alloy",
+            ylabel="share of alloys",
+        )
         middle.set_xticks(range(1, longest + 1))
         middle.spines[["top", "right"]].set_visible(False)
         _panel(middle, "B", f"Number of elements: {kind}, {len(x)} alloys")
@@ -131,8 +139,15 @@ def figure_5(wanted: Array, reached: Array, data: Array, *, name: str) -> Figure
         unit = "GPa" if j == 0 else "MPa m$^{1/2}$"
         _panel(axes, _LETTERS[j], f"mean absolute error {error:.3g} {unit}")
         axes.legend(loc="upper left", frameon=False, fontsize=8)
-        axes.text(0.98, 0.02, "grey: where the training alloys lie", transform=axes.transAxes,
-                  ha="right", fontsize=7.5, color=_REAL)
+        axes.text(
+            0.98,
+            0.02,
+            "grey: where the training alloys lie",
+            transform=axes.transAxes,
+            ha="right",
+            fontsize=7.5,
+            color=_REAL,
+        )
     return figure
 
 
@@ -193,9 +208,7 @@ def figure_6(
     return figure
 
 
-def figure_7(
-    data: Array, corners: Mapping[str, tuple[float, float]], values: Mapping[str, Array]
-) -> Figure:
+def figure_7(data: Array, corners: Mapping[str, tuple[float, float]], values: Mapping[str, Array]) -> Figure:
     """G against K_IC of the real alloys with the four conditions, and where the answers to each fall.
 
     Args:
@@ -243,7 +256,9 @@ def figure_8(
     for axes, (letter, x) in zip(grid, answers.items(), strict=True):
         image = composition_columns(axes, _sorted_sample(x, _COLUMNS, rng), elements)
         g, k = corners[letter]
-        axes.set_title(f"{letter}:  G = {g:.0f} GPa, $K_{{IC}}$ = {k:.2f} MPa m$^{{1/2}}$", fontsize=8.5, loc="left")
+        axes.set_title(
+            f"{letter}:  G = {g:.0f} GPa, $K_{{IC}}$ = {k:.2f} MPa m$^{{1/2}}$", fontsize=8.5, loc="left"
+        )
         axes.set_xlabel(f"{min(_COLUMNS, len(x))} of {len(x)} answers")
     figure.colorbar(image, ax=grid[-1], label="atomic fraction")
     return figure

@@ -168,9 +168,7 @@ class Cgan2021:
         every = max(1, o.steps // _CURVE_POINTS)
         for step in range(1, o.steps + 1):
             request = requests(o.critic_steps + 1)
-            chosen = torch.randint(
-                n, (o.critic_steps + 1, o.batch_size), generator=noise, device=where
-            )
+            chosen = torch.randint(n, (o.critic_steps + 1, o.batch_size), generator=noise, device=where)
             with torch.no_grad():
                 false = answers(theta.parameters, request[:-1])
             value = None
@@ -178,9 +176,7 @@ class Cgan2021:
             descent = replace(descent, learning_rate=o.generator_learning_rate * left)
             rule = replace(rule, learning_rate=o.critic_learning_rate * left)
             for j in range(o.critic_steps):
-                phi, value = rule.step(
-                    critic_loss(pairs[chosen[j]], false[j]), phi, differentiable=False
-                )
+                phi, value = rule.step(critic_loss(pairs[chosen[j]], false[j]), phi, differentiable=False)
             theta, generator_value = self._generator_step(
                 descent, theta, rule, phi, critic, critic_loss, pairs[chosen[-1]], answers, request[-1]
             )
