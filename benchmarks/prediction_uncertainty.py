@@ -62,11 +62,13 @@ def against_published_densities() -> Deviation:
         for row in _rows("literature.csv")
         if row["property"] == "density" and row["value"] and not row["qualifier"]
     }
-    relative = []
-    for composition, measured, _ in sorted(known):
-        for value in predict([composition], ["density"]):
-            relative.append(value.value / measured - 1)
-    deviations = np.array(relative)
+    deviations = np.array(
+        [
+            value.value / published - 1
+            for composition, published, _ in sorted(known)
+            for value in predict([composition], ["density"])
+        ]
+    )
     return Deviation.of(deviations[np.abs(deviations) <= SLIP])
 
 
