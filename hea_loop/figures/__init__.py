@@ -1,1 +1,1 @@
-"""Figures: arrays in, matplotlib figures out; nothing is read from or written to a file here."""
+"""Figures, made without a display and without global state."""

@@ -18,6 +18,7 @@ import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, Final, Self
 
 import numpy as np
@@ -49,22 +50,24 @@ class Cgan2021Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    width: Annotated[int, Field(ge=4, le=2048)] = 96
+    width: Annotated[int, Field(ge=4, le=2048)] = 64
     """Units of each hidden layer, in the generator and in the critic."""
-    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 2500
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 3000
     """Updates of the generator."""
     critic_steps: Annotated[int, Field(ge=1, le=100)] = 5
     """Updates of the critic for each of the generator (5 in Arjovsky et al. 2017)."""
-    unrolled_steps: Annotated[int, Field(ge=0, le=50)] = 3
+    unrolled_steps: Annotated[int, Field(ge=0, le=50)] = 2
     """k: critic updates that the generator looks ahead."""
     batch_size: Annotated[int, Field(ge=2, le=65536)] = 64
     """Alloys per batch."""
-    generator_learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 5e-4
-    """Step size of RMSProp for the generator."""
-    critic_learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 5e-4
+    generator_learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 2e-3
+    """Step size of RMSProp for the generator; both fall linearly to zero over the second half of training."""
+    critic_learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 2e-4
     """Step size of RMSProp for the critic."""
     weight_clip: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.1
     """Bound on each weight of the critic."""
+    composition_weight: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 2.0
+    """Weight of the fractions, in units of their spread, beside the normalised properties in the critic's input."""
 
 
 class Cgan2021:
@@ -129,8 +132,10 @@ class Cgan2021:
         def tensor(values: Array) -> Any:
             return torch.as_tensor(values, dtype=torch.float32, device=where)
 
+        # the critic sees fractions in units of their spread, as it sees normalised properties
+        contrast = o.composition_weight / max(float(data.fractions.std()), 1e-6)
         fractions, centres = tensor(data.fractions), tensor(density.centres)
-        pairs, root = torch.cat([fractions, centres], dim=1), tensor(density.kernel_root())
+        pairs, root = torch.cat([fractions * contrast, centres], dim=1), tensor(density.kernel_root())
         descent = DescentRule(o.generator_learning_rate)
         rule = DescentRule(o.critic_learning_rate, clip=o.weight_clip)
         theta = descent.start(generator.initialise(initial).to(where))
@@ -147,7 +152,7 @@ class Cgan2021:
         def answers(parameters: Any, request: Any) -> Any:
             """Pairs (composition, condition) that the generator gives: ``b x (m + p)``."""
             alloys = torch.softmax(generator(parameters, request), dim=-1)
-            return torch.cat([alloys, request[..., LATENT:]], dim=-1)
+            return torch.cat([alloys * contrast, request[..., LATENT:]], dim=-1)
 
         def critic_loss(real: Any, false: Any) -> Any:
             """Minus the critic's estimate of the Wasserstein distance, as a function of its parameters."""
@@ -169,6 +174,9 @@ class Cgan2021:
             with torch.no_grad():
                 false = answers(theta.parameters, request[:-1])
             value = None
+            left = min(1.0, 2 * (o.steps - step + 1) / o.steps)
+            descent = replace(descent, learning_rate=o.generator_learning_rate * left)
+            rule = replace(rule, learning_rate=o.critic_learning_rate * left)
             for j in range(o.critic_steps):
                 phi, value = rule.step(
                     critic_loss(pairs[chosen[j]], false[j]), phi, differentiable=False
@@ -295,13 +303,13 @@ class Cgan2021:
                 "checkpoint", f"{len(content)} bytes", f"is not of {cls.name}", "train the model again"
             )
         out = cls(Cgan2021Options(**state["options"]))
-        out._data = TrainingData(  # noqa: SLF001 - its own class
+        out._data = TrainingData(
             tuple(state["elements"]),
             state["fractions"].numpy(),
             state["conditions"].numpy(),
             tuple(state["condition_names"]),
         )
-        out._weights = state["weights"]  # noqa: SLF001
+        out._weights = state["weights"]
         return out
 
 

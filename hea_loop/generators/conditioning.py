@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 _DRAWS: Final = 4000  # draws of the density per round when looking for those inside the targets
 _ROUNDS: Final = 10
 _LEAST_SHARE: Final = 2e-3  # below this share of the density inside, "next to nothing" is there
+_LEAST_SPREAD: Final = 1e-9  # relative; below it the spread is floating-point noise
 _EDGE: Final = 1.0  # standard deviations beyond the data to which an open side reaches
 
 
@@ -47,7 +48,7 @@ class ConditionDensity:
         data = np.asarray(conditions, dtype=np.float64)
         self.mean: Array = data.mean(axis=0)
         self.scale: Array = data.std(axis=0, ddof=1)
-        if not (np.isfinite(self.scale).all() and (self.scale > 0).all()):
+        if not (np.isfinite(self.scale).all() and (self.scale > _LEAST_SPREAD * np.abs(data).max(axis=0)).all()):
             raise InputError(
                 "conditions", self.scale.tolist(), "have no spread", "leave out a property that is constant"
             )
@@ -143,7 +144,7 @@ def conditions_for_targets(
     low, high = np.full(len(density.mean), -math.inf), np.full(len(density.mean), math.inf)
     for name, (least, most) in targets.items():
         bottom, top = -math.inf if least is None else least, math.inf if most is None else most
-        if not bottom <= top:
+        if not bottom <= top or bottom == math.inf or top == -math.inf:
             raise InputError(
                 f"targets.{name}", (least, most), "is not an interval", "give low <= high, None for open"
             )

@@ -1,0 +1,1 @@
+"""Packaged data; see the README beside it."""
