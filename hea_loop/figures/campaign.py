@@ -252,14 +252,19 @@ def composition_figure(elements: Sequence[str], panels: Sequence[CompositionPane
         elements: Symbols of the rows, ``m`` of them.
         panels: Groups of alloys, drawn under each other on columns of one width.
     """
-    count = max(1, len(panels))
-    figure = _figure(7.4, 0.45 + count * (0.75 + 0.17 * max(1, len(elements))))
+    from matplotlib.figure import Figure
+
+    width, row, gap, foot = 7.4, 0.155, 0.42, 0.32  # inches
+    panel_height = row * max(1, len(elements))
+    height = foot + max(1, len(panels)) * (panel_height + gap)
+    figure = Figure(figsize=(width, height))
     widest = max([1, *(np.asarray(p.fractions).shape[0] for p in panels)])
     rows = [np.asarray(p.fractions, dtype=float).reshape(-1, len(elements)) for p in panels]
     top = max([1e-9, *(float(r.max()) for r in rows if r.size)])
     blue = np.array([int(_STRATEGY[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     for k, (panel, fractions) in enumerate(zip(panels, rows, strict=True)):
-        axes = figure.add_subplot(count, 1, k + 1)
+        bottom = height - (k + 1) * (panel_height + gap)
+        axes = figure.add_axes((0.35 / width, bottom / height, 1 - 0.4 / width, panel_height / height))
         n = fractions.shape[0]
         # intensity as opacity, so that an absent element has the colour of the page
         image = np.empty((len(elements), n, 4))  # m x n x RGBA
@@ -288,8 +293,7 @@ def composition_figure(elements: Sequence[str], panels: Sequence[CompositionPane
     bar = np.ones((1, 64, 4))
     bar[..., :3], bar[0, :, 3] = blue, np.linspace(0, 1, 64)
     if any(r.size for r in rows):
-        scale = figure.add_axes((0.74, 0.012, 0.2, 0.018))
-        scale.set_in_layout(False)
+        scale = figure.add_axes((1 - 1.6 / width, 0.02 / height, 1.3 / width, 0.09 / height))
         scale.imshow(bar, aspect="auto", extent=(0, 100 * top, 0, 1))
         scale.set_yticks([])
         scale.set_xticks([0, 100 * top], ["0", f"{100 * top:.0f} at.%"])
@@ -297,7 +301,6 @@ def composition_figure(elements: Sequence[str], panels: Sequence[CompositionPane
         scale.tick_params(colors=INK, labelsize=7.5, length=0, pad=1)
         for spine in scale.spines.values():
             spine.set_visible(False)
-        figure.get_layout_engine().set(rect=(0, 0.06, 1, 0.94))  # type: ignore[union-attr,call-arg]
     return figure
 
 
