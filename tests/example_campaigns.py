@@ -232,7 +232,11 @@ def add_campaign(
                 options={},
                 metrics={"conditional_error": 8.0 / number, "seconds": 3.2},
                 training_curve=[
-                    {"step": s, "critic_loss": -1 / (1 + s / 40), "generator_loss": 1 / (1 + s / (30 * number))}
+                    {
+                        "step": s,
+                        "critic_loss": -1 / (1 + s / 40),
+                        "generator_loss": 1 / (1 + s / (30 * number)),
+                    }
                     for s in steps
                 ],
                 device="cpu",
