@@ -42,7 +42,16 @@ _FIDELITY_LABEL: Final = {
     "dft": "DFT",
     "experiment": "measured",
 }
-_PACKAGES: Final = ("pycalphad", "torch", "numpy", "scipy", "scikit-learn", "pymatgen", "prefect", "sqlalchemy")
+_PACKAGES: Final = (
+    "pycalphad",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pymatgen",
+    "prefect",
+    "sqlalchemy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +120,9 @@ def _phases(candidate: CandidateResult) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _best(candidates: Sequence[CandidateResult], targets: Sequence[str], index: LiteratureIndex) -> list[_Row]:
+def _best(
+    candidates: Sequence[CandidateResult], targets: Sequence[str], index: LiteratureIndex
+) -> list[_Row]:
     """Hits first, then whatever was validated, each by predicted probability."""
     validated = [c for c in candidates if c.state == "validated"]
     validated.sort(key=lambda c: (not c.hit, -(c.probability or 0.0), c.iteration, c.rank))
@@ -137,7 +148,9 @@ def _misses(candidates: Sequence[CandidateResult]) -> list[tuple[str, int]]:
     counted: Counter[str] = Counter()
     for candidate in candidates:
         if candidate.state == "validated" and not candidate.hit:
-            kinds = {_kind_of_reason(p) for p in (candidate.reason or "no reason given").split(";") if p.strip()}
+            kinds = {
+                _kind_of_reason(p) for p in (candidate.reason or "no reason given").split(";") if p.strip()
+            }
             counted.update(kinds)
     return counted.most_common()
 
@@ -207,13 +220,17 @@ def build_report(session: Session, name: str | None) -> str:
     targets = [n for n in (campaign.spec.get("targets") or {}) if n in PROPERTIES]
     drawings: dict[str, list[Drawing]] = draw_all(campaign.spec, results, candidates, models)
     best = _best(candidates, targets, LiteratureIndex.load(session))
-    methods = sorted({f.method for c in candidates for f in c.facts if f.kind in {"validation", "prediction"}})
+    methods = sorted(
+        {f.method for c in candidates for f in c.facts if f.kind in {"validation", "prediction"}}
+    )
 
     folder = Path(__file__).parent
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
     environment.filters["number"] = number
     environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.1f}%"
-    return environment.get_template("template.html").render(
+    return environment.get_template(
+        "template.html"
+    ).render(
         style=Markup((folder / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         campaign=campaign,
         spec=campaign.spec,

@@ -150,7 +150,11 @@ def _compositions(spec: dict[str, Any], candidates: Sequence[CandidateResult]) -
         if not group:
             continue
         shown = group[:_COLUMNS]
-        count = f"{len(group)} alloys" if len(shown) == len(group) else f"first {len(shown)} of {len(group)} alloys"
+        count = (
+            f"{len(group)} alloys"
+            if len(shown) == len(group)
+            else f"first {len(shown)} of {len(group)} alloys"
+        )
         panels.append(
             CompositionPanel(
                 title=f"{title} ({count})",
