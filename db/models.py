@@ -43,8 +43,8 @@ __all__ = [
     "OutboxEvent",
 ]
 
-CAMPAIGN_STATES = ("new", "running", "waiting", "done", "stopped")
-"""``waiting``: candidates wait for a decision; ``stopped``: a stop rule or an exhausted budget ended it."""
+CAMPAIGN_STATES = ("new", "running", "idle", "waiting", "done", "stopped")
+"""``idle``: between two runs; ``waiting``: for a decision; ``stopped``: a stop rule or a spent budget ended it."""
 ITERATION_STAGES = ("training", "generating", "dispatching", "collecting", "scored")
 """The stage that comes next; every stage's result is committed together with the step to the next."""
 CANDIDATE_STATES = (

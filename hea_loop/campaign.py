@@ -24,7 +24,7 @@ from pydantic import (
 from hea_loop.composition import RESOLUTION
 from hea_loop.errors import InputError
 from hea_loop.palette import Palette
-from hea_loop.properties import PROPERTIES, property_named
+from hea_loop.properties import CALPHAD_TARGETS, PROPERTIES, property_named
 
 __all__ = [
     "Bounds",
@@ -105,10 +105,10 @@ class PaletteSpec(_Part):
     @field_validator("elements")
     @classmethod
     def _real_elements(cls, value: dict[str, Bounds]) -> dict[str, Bounds]:
-        from hea_loop.composition import _require_element
+        from hea_loop.composition import require_element
 
         for symbol in value:
-            _require_element(symbol, f"palette.elements.{symbol}", symbol)
+            require_element(symbol, f"palette.elements.{symbol}", symbol)
         return value
 
 
@@ -167,8 +167,27 @@ class StrategyChoice(_Part):
     name: str = "cgan-2021"
     options: dict[str, Any] = {}
     """Options of that strategy, checked by it."""
+    conditions: Annotated[list[str], Field(min_length=1)] = ["shear_modulus", "fracture_toughness_rice"]
+    """Predicted properties that the generator is conditioned on; the default is the seed's."""
     oversample: Annotated[Count, Field(ge=1, le=1000)] = 40
     """Generated compositions per candidate that selection keeps."""
+
+    @field_validator("conditions")
+    @classmethod
+    def _predictable(cls, value: list[str]) -> list[str]:
+        from hea_loop.prediction import PREDICTED_PROPERTIES
+
+        for name in value:
+            if name not in PREDICTED_PROPERTIES:
+                raise InputError(
+                    "strategy.conditions",
+                    name,
+                    "is not predicted",
+                    f"use some of {', '.join(PREDICTED_PROPERTIES)}",
+                )
+        if len(set(value)) != len(value):
+            raise ValueError("names a property twice")
+        return value
 
 
 class StopRules(_Part):
@@ -239,9 +258,32 @@ class Campaign(_Part):
         if not self.targets and not self.verdicts:
             raise ValueError("has neither targets nor verdicts: there is nothing to hit")
         if self.validators.calphad is None:
-            raise ValueError("validators: needs calphad")
+            raise InputError(
+                "validators.calphad", None, "is missing", "add it with a budget: every candidate is validated"
+            )
+        self._require_answerable()
         self.design_space()
         return self
+
+    def _require_answerable(self) -> None:
+        from hea_loop.prediction import PREDICTED_PROPERTIES
+
+        answered = (*PREDICTED_PROPERTIES, *CALPHAD_TARGETS)
+        for name in self.targets:
+            if name not in answered:
+                raise InputError(
+                    f"targets.{name}",
+                    name,
+                    "is answered by no prediction and no validator of the campaign",
+                    f"set targets on {', '.join(answered)}",
+                )
+        if not self.verdicts and not set(self.targets) & set(CALPHAD_TARGETS):
+            raise InputError(
+                "validators.calphad",
+                "calphad",
+                "has nothing to answer",
+                "add verdicts.single_phase_bcc or targets.solidus",
+            )
 
     def design_space(self) -> Palette:
         """The palette as a set of compositions."""
@@ -321,7 +363,7 @@ def _keys_at(location: tuple[Any, ...]) -> list[str]:
     for part in location:
         fields = getattr(model, "model_fields", {})
         if part in fields:
-            args = [a for a in _model_arguments(fields[part].annotation)]
+            args = _model_arguments(fields[part].annotation)
             model = args[0] if args else None
     return sorted(getattr(model, "model_fields", {}))
 

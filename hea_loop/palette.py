@@ -148,9 +148,12 @@ class Palette:
     def _hit_and_run(
         low: NDArray[np.float64], high: NDArray[np.float64], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Uniform point of {x: sum x = 1, low <= x <= high} by pairwise exchanges (Smith 1984, 10.1287/opre.32.6.1296)."""
+        """Uniform point of {x: sum x = 1, low <= x <= high} by pairwise exchanges.
+
+        Source: hit-and-run sampling, Smith, Oper. Res. 32 (1984) 1296, doi 10.1287/opre.32.6.1296.
+        """
         slack = high - low
-        x = low + slack * (1 - low.sum()) / max(slack.sum(), 1e-12)
+        x: NDArray[np.float64] = low + slack * (1 - low.sum()) / max(slack.sum(), 1e-12)
         for _ in range(50 * len(x)):
             i, j = rng.choice(len(x), 2, replace=False)
             least, most = max(low[i] - x[i], x[j] - high[j]), min(high[i] - x[i], x[j] - low[j])
@@ -228,7 +231,7 @@ class Palette:
 def _project(
     x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Euclidean projection on {y: sum y = 1, low <= y <= high}: y = clip(x - t) with the root t by bisection."""
+    """Euclidean projection on {y: sum y = 1, low <= y <= high}: y = clip(x - t), the root t by bisection."""
     left, right = float((x - high).min()) - 1.0, float((x - low).max()) + 1.0
     for _ in range(100):
         middle = 0.5 * (left + right)

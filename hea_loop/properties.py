@@ -11,7 +11,7 @@ from typing import Final
 
 from hea_loop.errors import InputError
 
-__all__ = ["FIDELITIES", "PROPERTIES", "SOURCE_KINDS", "Property", "property_named"]
+__all__ = ["CALPHAD_TARGETS", "FIDELITIES", "PROPERTIES", "SOURCE_KINDS", "Property", "property_named"]
 
 FIDELITIES: Final = ("prediction", "calphad", "dft", "experiment")
 """The ordered ladder of trust: a value at a later rung decides over one at an earlier rung."""
@@ -98,6 +98,10 @@ _ALL: Final = (
 
 PROPERTIES: Final[dict[str, Property]] = {entry.name: entry for entry in _ALL}
 """Every known property by its name."""
+
+
+CALPHAD_TARGETS: Final = ("solidus",)
+"""Numbers that the CALPHAD validator answers, and that a campaign may set a target on."""
 
 
 def property_named(name: str, *, field: str = "property") -> Property:

@@ -88,7 +88,8 @@ def _create_tables() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
-            "state IN ('new', 'running', 'waiting', 'done', 'stopped')", name=op.f("ck_campaign_state_known")
+            "state IN ('new', 'running', 'idle', 'waiting', 'done', 'stopped')",
+            name=op.f("ck_campaign_state_known"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaign")),
         sa.UniqueConstraint("name", name=op.f("uq_campaign_name")),

@@ -1,0 +1,279 @@
+"""Jobs: one validator on one candidate under one configuration, dispatched, claimed, finished.
+
+A job is done once. Workers claim jobs under a lease and write results only while the lease is theirs, so a
+worker that was given up for dead and comes back late changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from hea_loop.scoring import KnownValue, judge
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, joinedload
+
+from db import models
+from db.campaigns import require_owner, specification
+from db.materials import NewDataPoint, add_data_points
+from db.outbox import announce
+from db.ownership import is_free, lease_end
+from hea_loop.campaign import Campaign
+from hea_loop.composition import Composition
+from hea_loop.properties import property_named
+
+__all__ = [
+    "ClaimedJob",
+    "FinishedJob",
+    "JobRequest",
+    "claim_jobs",
+    "dispatch",
+    "finish_jobs",
+    "known_values",
+    "open_jobs",
+    "release_jobs",
+]
+
+MAX_ATTEMPTS: Final = 60
+"""Attempts after which a job is failed: it must be what takes its process down."""
+
+_FINAL: Final = ("done", "unconverged", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What a campaign asks of a validator."""
+
+    validator: str
+    fidelity: str
+    configuration: dict[str, Any]
+    configuration_hash: str
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that the caller may run now."""
+
+    job_id: int
+    composition: Composition
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """The outcome of a job, as plain values.
+
+    Attributes:
+        job_id: Its row.
+        status: ``converged``, ``unconverged`` or ``failed``.
+        method: What gave it.
+        values: ``{property, value, temperature_K, sigma, detail}`` each; empty unless converged.
+        message: Why there is no answer.
+        outcome: The whole outcome as JSON.
+    """
+
+    job_id: int
+    status: str
+    method: str
+    values: tuple[Mapping[str, Any], ...]
+    message: str
+    outcome: dict[str, Any]
+
+
+_STATE_OF: Final = {"converged": "done", "unconverged": "unconverged", "failed": "failed"}
+_CANDIDATE_STATE_OF: Final = {"converged": "validated", "unconverged": "unconverged", "failed": "failed"}
+
+
+def dispatch(session: Session, iteration_id: int, owner: str, request: JobRequest) -> int:
+    """Make jobs for every candidate that may go on, and move the iteration on to collecting.
+
+    Proposed candidates (no review) and approved ones go on; queued ones wait; rejected ones never do. What the
+    budget does not cover is abandoned, best rank first served.
+
+    Returns:
+        How many jobs were made.
+    """
+    iteration = session.get_one(models.Iteration, iteration_id)
+    require_owner(session, iteration.campaign_id, owner)
+    spent = session.scalar(
+        select(func.count())
+        .select_from(models.Job)
+        .join(models.Candidate)
+        .join(models.Iteration)
+        .where(
+            models.Iteration.campaign_id == iteration.campaign_id, models.Job.validator == request.validator
+        )
+    )
+    left = request.budget - (spent or 0)
+    ready = session.scalars(
+        select(models.Candidate)
+        .where(
+            models.Candidate.iteration_id == iteration.id,
+            models.Candidate.state.in_(("proposed", "approved")),
+        )
+        .order_by(models.Candidate.rank)
+        .with_for_update()
+    ).all()
+    for number, candidate in enumerate(ready):
+        if number >= left:
+            candidate.state, candidate.reason = (
+                "abandoned",
+                f"the budget of {request.budget} for {request.validator} is spent",
+            )
+            continue
+        candidate.state = "validating"
+        session.add(
+            models.Job(
+                candidate_id=candidate.id,
+                validator=request.validator,
+                fidelity=request.fidelity,
+                configuration=request.configuration,
+                configuration_hash=request.configuration_hash,
+            )
+        )
+    if iteration.stage == "dispatching":
+        iteration.stage = "collecting"
+    session.flush()
+    return max(0, min(len(ready), left))
+
+
+def open_jobs(session: Session, iteration_id: int) -> list[int]:
+    """Jobs of an iteration that are not finished, in order of rank."""
+    statement = (
+        select(models.Job.id)
+        .join(models.Candidate)
+        .where(models.Candidate.iteration_id == iteration_id, models.Job.state.not_in(_FINAL))
+        .order_by(models.Candidate.rank, models.Job.id)
+    )
+    return list(session.scalars(statement))
+
+
+def claim_jobs(session: Session, job_ids: Sequence[int], owner: str) -> list[ClaimedJob]:
+    """Take those of the jobs that nobody works on; jobs that used up their attempts are failed instead."""
+    rows = session.scalars(
+        select(models.Job)
+        .where(models.Job.id.in_(job_ids), models.Job.state.in_(("waiting", "running")))
+        .options(joinedload(models.Job.candidate).joinedload(models.Candidate.material))
+        .order_by(models.Job.id)
+        .with_for_update(of=models.Job)
+    ).all()
+    claimed = []
+    for job in rows:
+        if job.state == "running" and not is_free(job.lease_owner, job.lease_expires):
+            continue
+        if job.attempts >= MAX_ATTEMPTS:
+            _close(job, "failed", f"its process died in each of {job.attempts} attempts")
+            continue
+        job.state, job.attempts = "running", job.attempts + 1
+        job.lease_owner, job.lease_expires = owner, lease_end()
+        claimed.append(ClaimedJob(job.id, Composition.from_key(job.candidate.material.key), job.attempts))
+    return claimed
+
+
+def release_jobs(session: Session, job_ids: Sequence[int], owner: str) -> None:
+    """Put claimed jobs back: their worker died before it answered."""
+    for job in _mine(session, job_ids, owner):
+        job.state, job.lease_owner, job.lease_expires = "waiting", None, None
+
+
+def finish_jobs(session: Session, results: Sequence[FinishedJob], owner: str) -> list[int]:
+    """Store outcomes: job, data points, the candidate's state and whether it is a hit, all in one transaction.
+
+    Returns:
+        The jobs whose lease was still the caller's; the outcome of any other is dropped.
+    """
+    by_id = {r.job_id: r for r in results}
+    mine = _mine(session, list(by_id), owner)
+    points: list[NewDataPoint] = []
+    for job in mine:
+        points += _data_points(job, by_id[job.id])
+    add_data_points(session, points)
+    for job in mine:
+        result = by_id[job.id]
+        job.outcome = result.outcome
+        _close(job, _STATE_OF[result.status], result.message or None)
+    session.flush()
+    for job in mine:
+        _judge_candidate(session, job.candidate, by_id[job.id])
+    if mine:
+        announce(session, "jobs.finished", jobs=[job.id for job in mine])
+    return [job.id for job in mine]
+
+
+def _mine(session: Session, job_ids: Sequence[int], owner: str) -> Sequence[models.Job]:
+    statement = (
+        select(models.Job)
+        .where(models.Job.id.in_(job_ids), models.Job.state == "running", models.Job.lease_owner == owner)
+        .options(
+            joinedload(models.Job.candidate).joinedload(models.Candidate.material),
+            joinedload(models.Job.candidate)
+            .joinedload(models.Candidate.iteration)
+            .joinedload(models.Iteration.campaign),
+        )
+        .order_by(models.Job.id)
+        .with_for_update(of=models.Job)
+    )
+    return session.scalars(statement).all()
+
+
+def _close(job: models.Job, state: str, message: str | None) -> None:
+    job.state, job.message, job.finished_at = state, message, datetime.now(UTC)
+    job.lease_owner = job.lease_expires = None
+    if state == "failed" and job.outcome is None:
+        job.candidate.state, job.candidate.reason = "failed", message
+
+
+def _data_points(job: models.Job, result: FinishedJob) -> list[NewDataPoint]:
+    composition = Composition.from_key(job.candidate.material.key)
+    return [
+        NewDataPoint(
+            composition=composition,
+            property=value["property"],
+            value=value["value"],
+            sigma=value["sigma"],
+            unit=property_named(value["property"]).unit,
+            kind="validation",
+            fidelity=job.fidelity,
+            method=result.method,
+            source=_source(job, value),
+            temperature_K=value["temperature_K"],
+            conditions={"detail": value["detail"]} if value["detail"] else {},
+        )
+        for value in result.values
+    ]
+
+
+def _source(job: models.Job, value: Mapping[str, Any]) -> str:
+    """One source per validator, configuration and temperature: the same question has one answer."""
+    at = "" if value["temperature_K"] is None else f":{value['temperature_K']:g}K"
+    return f"{job.validator}:{job.configuration_hash[:16]}{at}"
+
+
+def known_values(session: Session, material_id: int, fidelities: Sequence[str]) -> list[KnownValue]:
+    """Current values of a material at the given fidelities, as scoring reads them."""
+    points = session.scalars(
+        select(models.DataPoint).where(
+            models.DataPoint.material_id == material_id,
+            models.DataPoint.superseded_by.is_(None),
+            models.DataPoint.value.is_not(None),
+            models.DataPoint.kind.in_(("prediction", "validation")),
+            models.DataPoint.fidelity.in_(fidelities),
+        )
+    )
+    return [
+        KnownValue(p.property, p.value, p.fidelity, p.temperature_K) for p in points if p.value is not None
+    ]
+
+
+def _judge_candidate(session: Session, candidate: models.Candidate, result: FinishedJob) -> None:
+    candidate.state = _CANDIDATE_STATE_OF[result.status]
+    if result.status != "converged":
+        candidate.hit, candidate.reason = None, result.message
+        return
+    campaign: Campaign = specification(candidate.iteration.campaign)
+    judgement = judge(campaign, known_values(session, candidate.material_id, ("prediction", "calphad")))
+    candidate.hit, candidate.fidelity = judgement.hit, judgement.fidelity
+    candidate.reason = "; ".join((*judgement.failed, *judgement.missing)) or None

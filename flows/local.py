@@ -1,0 +1,69 @@
+"""Running a campaign from this process: from the command line, a script or a notebook."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flows.progress import ProgressEvent, listening
+from hea_loop.campaign import Campaign
+from hea_loop.errors import HeaLoopError
+
+__all__ = ["CampaignBusyError", "CampaignOutcome", "run_locally"]
+
+
+class CampaignBusyError(HeaLoopError):
+    """Another run works on the campaign."""
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignOutcome:
+    """How a run ended.
+
+    Attributes:
+        campaign: Name of the campaign.
+        state: ``done``, ``stopped``, ``waiting`` (for decisions) or ``idle`` (this run did its share).
+        reason: Why, in words; None for done.
+        iterations: How many iterations are scored.
+    """
+
+    campaign: str
+    state: str
+    reason: str | None
+    iterations: int
+
+
+def run_locally(
+    campaign: Campaign | str,
+    *,
+    database_url: str | None = None,
+    max_iterations: int | None = None,
+    progress: Callable[[ProgressEvent], None] | None = None,
+) -> CampaignOutcome:
+    """Run a campaign as a Prefect flow in this process and return when it ends or waits.
+
+    Where no Prefect server is configured, one is started for the length of the run.
+
+    Args:
+        campaign: The specification, or the path of a campaign file, or the name of a campaign in the store.
+        database_url: The store; None takes ``HEA_LOOP_DATABASE_URL`` or the SQLite file in the working directory.
+        max_iterations: Iterations that this run works on at most.
+        progress: Told of every step, from several threads, one at a time.
+
+    Raises:
+        InputError: The campaign cannot run as it is.
+        CampaignBusyError: A living run owns it.
+    """
+    # Before Prefect is imported: nobody asked it to report usage, and the terminal belongs to the progress.
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    from flows.campaign import run_campaign
+    from flows.local_server import local_server
+
+    with local_server(), listening(progress):
+        outcome = CampaignOutcome(**run_campaign(campaign, database_url, max_iterations))
+    if outcome.state == "busy":
+        raise CampaignBusyError(outcome.reason)
+    return outcome

@@ -1,0 +1,207 @@
+"""The stages of an iteration as Prefect tasks: thin calls into the science, the validators and the store.
+
+Tasks carry row ids and the URL of the store, never arrays or models.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Final
+
+from hea_loop.generators import conditions_for_targets, generator_from_checkpoint, generator_named
+from hea_loop.selection import select as select_candidates
+from hea_loop.surrogate import fit_surrogate
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from validators.pool import WorkerDiedError, shared_pool
+
+from db import models
+from db.campaigns import NewCandidate, TrainedModel, jobs_created, save_candidates, save_model, specification
+from db.jobs import FinishedJob, claim_jobs, dispatch, finish_jobs, release_jobs
+from db.scores import score_iteration
+from db.store import Store
+from flows.planning import (
+    answers_as_arrays,
+    calphad_request,
+    calphad_settings,
+    known_answers,
+    known_compositions,
+    training_data,
+)
+from flows.progress import ProgressEvent, emit
+from flows.stores import store_for
+from hea_loop.campaign import Campaign
+from hea_loop.seeds import derived_generator, derived_seed
+from validators.outcome import Outcome
+
+__all__ = ["dispatch_jobs", "propose_candidates", "score", "train_generator", "validate_chunk"]
+
+WORKER_DEATHS: Final = 3
+"""Times a job may take its worker process down in one run before it is failed."""
+
+
+def _iteration(store: Store, iteration_id: int) -> tuple[Campaign, int, int]:
+    """Specification, number of the iteration and row id of the campaign."""
+    with store.read() as session:
+        iteration = session.get_one(models.Iteration, iteration_id)
+        return specification(iteration.campaign), iteration.number, iteration.campaign_id
+
+
+@task(name="train generator", task_run_name="train generator, iteration {number}", cache_policy=NO_CACHE)
+def train_generator(iteration_id: int, number: int, owner: str, database_url: str | None) -> int:
+    """Train the campaign's generator on all data there is, and store it."""
+    store = store_for(database_url)
+    campaign, number, _ = _iteration(store, iteration_id)
+    generator = generator_named(campaign.strategy.name, campaign.strategy.options)
+    with store.read() as session:
+        data = training_data(session, campaign, generator)
+    last = 0.0
+
+    def tell(step: int, total: int, _metrics: object) -> None:
+        nonlocal last
+        if time.monotonic() - last > 0.5 or step == total:
+            last = time.monotonic()
+            emit(ProgressEvent(campaign.name, number, campaign.iterations, "training", step, total))
+
+    record = generator.fit(data, seed=derived_seed(campaign.seed, number, "training"), progress=tell)
+    get_run_logger().info(
+        "trained %s on %d alloys in %.1f s", generator.name, len(data.fractions), record.seconds
+    )
+    model = TrainedModel(
+        strategy=generator.name,
+        checkpoint=generator.checkpoint(),
+        options=dict(campaign.strategy.options),
+        metrics={**record.metrics, "seconds": record.seconds},
+        training_curve=list(record.curve),
+        device=record.device,
+        training_size=len(data.fractions),
+    )
+    with store.write() as session:
+        return save_model(session, iteration_id, owner, model)
+
+
+@task(
+    name="propose candidates", task_run_name="propose candidates, iteration {number}", cache_policy=NO_CACHE
+)
+def propose_candidates(iteration_id: int, number: int, owner: str, database_url: str | None) -> int:
+    """Generate for the targets, rank, keep the best and the random share, and store them."""
+    store = store_for(database_url)
+    campaign, number, campaign_id = _iteration(store, iteration_id)
+    palette = campaign.design_space()
+    request = calphad_request(campaign)
+    emit(ProgressEvent(campaign.name, number, campaign.iterations, "generating"))
+    with store.read() as session:
+        row = session.query(models.Model).filter_by(iteration_id=iteration_id).one()
+        generator = generator_from_checkpoint(row.strategy, row.checkpoint)
+        data = training_data(session, campaign, generator)
+        known = known_compositions(session)
+        answers = known_answers(session, campaign)
+        left = request.budget - jobs_created(session, campaign_id, request.validator)
+    size = min(campaign.batch_size, left)
+    conditions = conditions_for_targets(
+        data,
+        {name: (t.min, t.max) for name, t in campaign.targets.items()},
+        campaign.strategy.oversample * size,
+        derived_generator(campaign.seed, number, "conditions"),
+    )
+    generated = palette.snap(
+        generator.generate(conditions, seed=derived_seed(campaign.seed, number, "generation"))
+    )
+    fractions, given = answers_as_arrays(answers, palette.elements)
+    surrogate = fit_surrogate(campaign, palette.elements, fractions, given)
+    chosen, report = select_candidates(
+        generated,
+        campaign,
+        known=known,
+        surrogate=surrogate,
+        number=size,
+        rng=derived_generator(campaign.seed, number, "selection"),
+    )
+    for line in report.messages:
+        get_run_logger().warning(line)
+        emit(ProgressEvent(campaign.name, number, campaign.iterations, "generating", message=line))
+    candidates = [NewCandidate(s.composition, s.origin, s.probability, s.predicted) for s in chosen]
+    with store.write() as session:
+        return len(
+            save_candidates(session, iteration_id, owner, candidates, review=campaign.review == "required")
+        )
+
+
+@task(name="dispatch jobs", task_run_name="dispatch jobs, iteration {number}", cache_policy=NO_CACHE)
+def dispatch_jobs(iteration_id: int, number: int, owner: str, database_url: str | None) -> int:  # noqa: ARG001 - named in Prefect
+    """Make a job of every candidate that may go on."""
+    store = store_for(database_url)
+    campaign, _, _ = _iteration(store, iteration_id)
+    with store.write() as session:
+        return dispatch(session, iteration_id, owner, calphad_request(campaign))
+
+
+@task(
+    name="validate chunk", task_run_name="validate jobs {job_ids[0]} to {job_ids[-1]}", cache_policy=NO_CACHE
+)
+def validate_chunk(job_ids: list[int], iteration_id: int, owner: str, database_url: str | None) -> int:
+    """Run some jobs in the validators' processes and store their outcomes; return how many were stored.
+
+    A job whose worker process dies is tried alone, and failed after it took down ``WORKER_DEATHS`` of them.
+    """
+    store = store_for(database_url)
+    campaign, _, _ = _iteration(store, iteration_id)
+    settings = calphad_settings(campaign)
+    with store.write() as session:
+        claimed = claim_jobs(session, job_ids, owner)
+    if not claimed:
+        return 0
+    compositions = {job.job_id: job.composition for job in claimed}
+    pool = shared_pool()
+    try:
+        try:
+            outcomes = pool.validate_many(list(compositions.values()), settings)
+            answered = dict(zip(compositions, outcomes, strict=True))
+        except WorkerDiedError:
+            answered = {job: _alone(job, compositions, settings) for job in compositions}
+    except BaseException:
+        with store.write() as session:
+            release_jobs(session, list(compositions), owner)
+        raise
+    with store.write() as session:
+        stored = finish_jobs(session, [_finished(job, outcome) for job, outcome in answered.items()], owner)
+    return len(stored)
+
+
+def _alone(job: int, compositions: dict[int, object], settings: object) -> Outcome:
+    """Try one job by itself, so that only the one that kills its worker is failed."""
+    from validators.outcome import OutcomeStatus
+
+    for _ in range(WORKER_DEATHS):
+        try:
+            return shared_pool().validate_many([compositions[job]], settings)[0]
+        except WorkerDiedError as error:
+            last = str(error)
+    return Outcome(
+        OutcomeStatus.FAILED, "calphad", message=f"took down its worker process {WORKER_DEATHS} times: {last}"
+    )
+
+
+def _finished(job_id: int, outcome: Outcome) -> FinishedJob:
+    body = outcome.to_json()
+    return FinishedJob(
+        job_id, str(outcome.status), outcome.method, tuple(body["values"]), outcome.message, body
+    )
+
+
+@task(name="score iteration", task_run_name="score iteration {number}", cache_policy=NO_CACHE)
+def score(iteration_id: int, number: int, owner: str, database_url: str | None) -> None:  # noqa: ARG001 - named in Prefect
+    """Write the iteration's hit rates."""
+    store = store_for(database_url)
+    with store.write() as session:
+        score_iteration(session, iteration_id, owner)
+
+
+def chunks(ids: Sequence[int], size: int) -> list[list[int]]:
+    """Split ids into lists of at most ``size``."""
+    return [list(ids[i : i + size]) for i in range(0, len(ids), size)]
+
+
+ChunkFuture = Future[int]

@@ -1,0 +1,1 @@
+"""Figures: matplotlib, arrays in and a Figure out."""

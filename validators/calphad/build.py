@@ -1,0 +1,201 @@
+"""Compile the tables of the project's own database to a TDB.
+
+``python -m validators.calphad.build --out refractory9.tdb`` writes it for other programs; the validator
+compiles it in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from textwrap import wrap
+from typing import Final
+
+from hea_loop.errors import InputError
+from validators.calphad.tables import Function, Parameter, Phase, Tables, functions_in, load_tables
+
+__all__ = ["build_tdb", "main"]
+
+_WIDTH: Final = 76  # Thermo-Calc reads lines of at most 80 characters
+_TERM: Final = re.compile(r"(?<![E(])(?=[+-])")
+_KINDS: Final = ("G", "TC", "BMAGN")
+
+
+def _wrap(line: str) -> str:
+    """Break a command before the sign of a term, so that no line is longer than the format allows."""
+    lines, current = [], ""
+    for word in re.split(r"(?<=;) |(?<=,)(?! )(?=[^;)]*[:!])|" + _TERM.pattern, line):
+        glue = " " if current.endswith(";") else ""
+        if current and len(current) + len(glue) + len(word) > _WIDTH:
+            lines.append(current)
+            current = "   " + word
+        else:
+            current += glue + word
+    return "\n ".join([*lines, current])
+
+
+def _marked(expression: str, known: frozenset[str]) -> str:
+    """The expression with the TDB's mark behind the name of every function.
+
+    Raises:
+        ValueError: The expression refers to a function that no table defines.
+    """
+    names = functions_in(expression)
+    if names - known:
+        raise ValueError(f"{expression=} refers to undefined functions {sorted(names - known)}")
+    for name in names:
+        expression = re.sub(rf"\b{name}\b", f"{name}#", expression)
+    return expression
+
+
+def _function(function: Function, known: frozenset[str]) -> str:
+    for before, after in zip(function.intervals, function.intervals[1:], strict=False):
+        if before.high_K != after.low_K:
+            raise ValueError(f"the intervals of {function.name} leave a gap at {before.high_K} K")
+    ends = ["Y"] * (len(function.intervals) - 1) + ["N"]
+    body = " ".join(
+        f"{_marked(i.expression, known)}; {i.high_K} {end}"
+        for i, end in zip(function.intervals, ends, strict=True)
+    )
+    return _wrap(f"FUNCTION {function.name} {function.intervals[0].low_K} {body} !")
+
+
+def _phase(phase: Phase, constituents: tuple[tuple[str, ...], ...]) -> list[str]:
+    marks = "%&" if phase.magnetic_p else "%"
+    head = []
+    if phase.magnetic_p:
+        head.append(
+            f"TYPE_DEFINITION & GES A_P_D {phase.name} MAGNETIC {phase.magnetic_afm_factor} {phase.magnetic_p} !"
+        )
+    listed = " : ".join(",".join(sublattice) for sublattice in constituents)
+    return [
+        *head,
+        f"PHASE {phase.name} {marks} {len(phase.site_ratios)} {' '.join(phase.site_ratios)} !",
+        f"CONSTITUENT {phase.name} : {listed} : !",
+    ]
+
+
+def _parameter(rows: list[Parameter], known: frozenset[str]) -> str:
+    first = rows[0]
+    if {(r.low_K, r.high_K) for r in rows} != {(first.low_K, first.high_K)} or first.kind not in _KINDS:
+        raise ValueError(f"rows of one parameter differ in limits, or have an unknown kind: {rows=}")
+    total = rows[0].expression
+    for row in rows[1:]:
+        total += row.expression if row.expression.startswith("-") else f"+{row.expression}"
+    constituents = ":".join(",".join(sublattice) for sublattice in first.constituents)
+    return _wrap(
+        f"PARAMETER {first.kind}({first.phase},{constituents};{first.order}) {first.low_K} "
+        f"{_marked(total, known)}; {first.high_K} N {first.reference} !"
+    )
+
+
+def _chosen(elements: Iterable[str] | None, tables: Tables) -> frozenset[str]:
+    known = {e.symbol for e in tables.elements}
+    if elements is None:
+        return frozenset(known)
+    chosen = frozenset(e.upper() for e in elements)
+    if not chosen or chosen - known:
+        raise InputError(
+            "elements",
+            sorted(chosen),
+            "are not all in the database" if chosen else "is empty",
+            f"choose among {', '.join(sorted(e.capitalize() for e in known))}",
+        )
+    return chosen
+
+
+def _used_functions(parameters: list[Parameter], tables: Tables) -> list[Function]:
+    by_name = {f.name: f for f in tables.functions}
+    wanted: set[str] = set()
+    open_names = {name for p in parameters for name in functions_in(p.expression)}
+    while open_names:
+        name = open_names.pop()
+        wanted.add(name)
+        if name in by_name:
+            open_names |= {n for i in by_name[name].intervals for n in functions_in(i.expression)} - wanted
+    return [f for f in tables.functions if f.name in wanted]
+
+
+def build_tdb(elements: Iterable[str] | None = None) -> str:
+    """Compile the tables to the text of a TDB; the same tables give the same text.
+
+    Args:
+        elements: Symbols to restrict it to; all nine when None. Phases, parameters and functions that need
+            another element are left out.
+
+    Raises:
+        InputError: An element that the tables do not have.
+        ValueError: The tables contradict themselves: an undefined function, a gap between intervals.
+    """
+    tables = load_tables()
+    chosen = _chosen(elements, tables)
+    allowed = chosen | {"VA"}
+    phases = [
+        (phase, kept)
+        for phase in tables.phases
+        if all(kept := tuple(tuple(c for c in sub if c in allowed) for sub in phase.constituents))
+    ]
+    names = {phase.name for phase, _ in phases}
+    parameters = [p for p in tables.parameters if p.elements <= chosen and p.phase in names]
+    known = frozenset(f.name for f in tables.functions)
+    text = [
+        "$ refractory9: liquid, bcc, hcp and Laves phases of nine refractory metals",
+        "$ compiled from validators/calphad/data; the sources are at the end",
+        f"$ {len(parameters)} parameter rows, {sum(p.status == 'estimate' for p in parameters)} of them estimates",
+        "ELEMENT /- ELECTRON_GAS 0 0 0 !",
+        "ELEMENT VA VACUUM 0 0 0 !",
+    ]
+    text += [
+        f"ELEMENT {e.symbol} {e.reference_phase} {e.mass} {e.enthalpy} {e.entropy} !"
+        for e in tables.elements
+        if e.symbol in chosen
+    ]
+    text += [_function(f, known) for f in _used_functions(parameters, tables)]
+    text += [
+        "TYPE_DEFINITION % SEQ * !",
+        "DEFINE_SYSTEM_DEFAULT ELEMENT 2 !",
+        "DEFAULT_COMMAND DEF_SYS_ELEMENT VA /- !",
+    ]
+    for phase, constituents in phases:
+        text += _phase(phase, constituents)
+        grouped: dict[tuple[object, ...], list[Parameter]] = {}
+        for p in parameters:
+            if p.phase == phase.name:
+                grouped.setdefault((p.kind, p.constituents, p.order), []).append(p)
+        text += [_parameter(rows, known) for rows in grouped.values()]
+    cited = {p.reference for p in parameters} | {e.reference for e in tables.elements}
+    text += ["LIST_OF_REFERENCES", "NUMBER SOURCE"]
+    text += [
+        "\n    ".join(wrap(f"{r.key} '{r.citation}{'; doi ' + r.doi if r.doi else ''} ({r.attribution})'", _WIDTH))
+        for r in tables.references
+        if r.key in cited
+    ]
+    return "\n ".join(["", *text, "!"]).lstrip("\n") + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the TDB to ``--out``, or to standard output."""
+    parser = argparse.ArgumentParser(prog="python -m validators.calphad.build", description=build_tdb.__doc__)
+    parser.add_argument("--out", type=Path, help="file to write; standard output when left out")
+    parser.add_argument("--elements", nargs="+", help="restrict to these elements")
+    options = parser.parse_args(arguments)
+    try:
+        text = build_tdb(options.elements)
+        if options.out is None:
+            sys.stdout.write(text)
+        else:
+            options.out.write_text(text, encoding="utf-8")
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"--out = {str(options.out)!r}: cannot be written ({error.strerror}); give another path\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""What is asked of the CALPHAD validator: the configuration of a job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final
+
+from hea_loop.errors import InputError
+from validators.calphad.database import OWN_DATABASE, CalphadDatabase, load_database
+from validators.calphad.equilibrium import GRID_DENSITIES, PRESENT_ABOVE, require_temperature
+from validators.calphad.solidus import require_tolerance
+
+__all__ = ["ANSWERED", "CalphadSettings"]
+
+ANSWERED: Final = ("single_phase_bcc", "phase_fraction", "solidus")
+"""Properties that the validator can answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalphadSettings:
+    """One configuration: equal settings give equal answers.
+
+    Attributes:
+        database: ``refractory9`` or the path of a TDB.
+        temperatures_K: Temperatures of the verdict and of the phase fractions, K, each once, in ascending order.
+        properties: Which of ``single_phase_bcc``, ``phase_fraction`` and ``solidus``.
+        solidus_tolerance_K: Width of the bracket that the solidus is narrowed to, K.
+
+    Raises:
+        InputError: A temperature, property or tolerance that cannot be answered; the database is read only
+            when it is needed.
+    """
+
+    database: str = OWN_DATABASE
+    temperatures_K: tuple[float, ...] = (1273.15,)
+    properties: tuple[str, ...] = ("single_phase_bcc", "solidus")
+    solidus_tolerance_K: float = 1.0
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.properties) - set(ANSWERED))
+        if unknown or not self.properties:
+            raise InputError(
+                "properties",
+                list(self.properties),
+                f"{unknown[0]} is not answered by pycalphad here" if unknown else "asks for nothing",
+                f"choose among {', '.join(ANSWERED)}",
+            )
+        if not self.temperatures_K and set(self.properties) != {"solidus"}:
+            raise InputError(
+                "temperatures_K", [], "is empty", "give at least one temperature in kelvin"
+            )
+        temperatures = tuple(sorted({require_temperature(t, "temperatures_K") for t in self.temperatures_K}))
+        object.__setattr__(self, "temperatures_K", temperatures)
+        object.__setattr__(self, "properties", tuple(p for p in ANSWERED if p in self.properties))
+        object.__setattr__(self, "database", str(self.database))
+        require_tolerance(self.solidus_tolerance_K, "solidus_tolerance_K")
+
+    def load(self) -> CalphadDatabase:
+        """The database.
+
+        Raises:
+            InputError: It cannot be used.
+        """
+        return load_database(self.database)
+
+    def configuration(self) -> dict[str, Any]:
+        """All that an answer depends on, as plain JSON.
+
+        The database enters by the hash of its content, not by its path: moved, it is the same configuration;
+        edited, it is another.
+
+        Raises:
+            InputError: The database cannot be used.
+        """
+        database = self.load()
+        return {
+            "validator": "calphad",
+            "pycalphad": version("pycalphad"),
+            "database": database.name,
+            "database_sha256": database.content_hash,
+            "temperatures_K": list(self.temperatures_K),
+            "properties": list(self.properties),
+            "solidus_tolerance_K": self.solidus_tolerance_K,
+            "grid_densities": list(GRID_DENSITIES),
+            "present_above": PRESENT_ABOVE,
+        }
+
+    def configuration_hash(self) -> str:
+        """SHA-256 of the configuration in canonical JSON: the third part of a job's unique key."""
+        text = json.dumps(self.configuration(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def method(self) -> str:
+        """The method of a data point: ``pycalphad 0.11.2, refractory9 1a2b3c4d``."""
+        database = self.load()
+        return f"pycalphad {version('pycalphad')}, {database.name} {database.content_hash[:8]}"

@@ -1,0 +1,156 @@
+"""The solidus: the highest temperature at which no liquid is stable."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from hea_loop.composition import Composition
+from hea_loop.errors import InputError
+from validators.calphad.database import CalphadDatabase
+from validators.calphad.equilibrium import GRID_DENSITIES, MAX_TEMPERATURE_K, MIN_TEMPERATURE_K, phases_at
+from validators.outcome import OutcomeStatus
+
+__all__ = ["Solidus", "require_tolerance", "solidus"]
+
+_FIRST_STEP_K: Final = 128.0
+_BELOW_RULE: Final = 0.95  # a first guess only: alloys begin to melt below the average of their elements
+
+
+@dataclass(frozen=True, slots=True)
+class Solidus:
+    """The answer.
+
+    Attributes:
+        status: Converged, unconverged or failed.
+        temperature_K: Middle of the last bracket, K; NaN unless converged.
+        tolerance_K: Width of that bracket, K: no liquid at its lower end, some at its upper end.
+        message: Why there is no answer; empty when converged.
+        equilibria: Number of equilibria it took.
+    """
+
+    status: OutcomeStatus
+    temperature_K: float = math.nan
+    tolerance_K: float = math.nan
+    message: str = ""
+    equilibria: int = 0
+
+
+class _Unanswered(Exception):  # noqa: N818 - not an error: it carries an outcome out of the search
+    def __init__(self, status: OutcomeStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class _Search:
+    """Bisection on the lattice of multiples of the tolerance.
+
+    On a lattice the temperatures asked for do not depend on where the search began, so an answer neither.
+    """
+
+    def __init__(self, composition: Composition, database: CalphadDatabase, tolerance_K: float) -> None:
+        self._composition = composition
+        self._database = database
+        self._step = tolerance_K
+        self._lowest = math.ceil(MIN_TEMPERATURE_K / tolerance_K)
+        self._highest = math.floor(MAX_TEMPERATURE_K / tolerance_K)
+        self.equilibria = 0
+
+    def _liquid(self, index: int) -> bool:
+        self.equilibria += 1
+        found = phases_at(
+            self._composition,
+            index * self._step,
+            self._database,
+            densities=GRID_DENSITIES[:1],  # a liquid at its onset is found by its driving force, not by the grid
+            keep_grid=False,
+        )
+        if found.status is not OutcomeStatus.CONVERGED:
+            raise _Unanswered(found.status, f"solidus: {found.message}")
+        return found.has_liquid()
+
+    def run(self, guess_K: float) -> float:
+        stride = max(1, round(_FIRST_STEP_K / self._step))
+        low = high = min(max(round(guess_K / self._step), self._lowest), self._highest)
+        if self._liquid(low):
+            while self._liquid(low := max(low - stride, self._lowest)):
+                if low == self._lowest:
+                    raise _Unanswered(
+                        OutcomeStatus.UNCONVERGED, f"solidus: liquid down to {MIN_TEMPERATURE_K} K"
+                    )
+                high, stride = low, stride * 2
+        else:
+            while not self._liquid(high := min(high + stride, self._highest)):
+                if high == self._highest:
+                    raise _Unanswered(
+                        OutcomeStatus.UNCONVERGED, f"solidus: no liquid up to {MAX_TEMPERATURE_K:.0f} K"
+                    )
+                low, stride = high, stride * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._liquid(middle):
+                high = middle
+            else:
+                low = middle
+        return (low + high) / 2 * self._step
+
+
+def require_tolerance(tolerance_K: float, field: str = "tolerance_K") -> float:
+    """Return the tolerance if it can be reached.
+
+    Raises:
+        InputError: It is not within 0.01 to 100 K.
+    """
+    if not (isinstance(tolerance_K, int | float) and 0.01 <= tolerance_K <= 100):
+        raise InputError(field, tolerance_K, "is not between 0.01 and 100 K", "give for example 1.0")
+    return float(tolerance_K)
+
+
+def solidus(
+    composition: Composition, database: CalphadDatabase, *, tolerance_K: float = 1.0
+) -> Solidus:
+    """Find the solidus by bisection on real equilibria.
+
+    It assumes that once liquid has appeared on heating it stays; an alloy with a retrograde liquid (none is known
+    in this database) would get one of its several answers. Nine to eleven equilibria for 1 K.
+
+    Args:
+        composition: Any composition of the database's elements.
+        database: From :func:`validators.calphad.load_database`.
+        tolerance_K: Width of the last bracket, K.
+
+    Raises:
+        InputError: An element that the database does not have, a database without a liquid, a tolerance out
+            of range.
+    """
+    require_tolerance(tolerance_K)
+    database.require(composition)
+    if not any(p.startswith(("LIQUID", "IONIC_LIQ")) for p in database.phases):
+        raise InputError(
+            "database", database.name, "has no liquid phase", "ask for no solidus, or use another database"
+        )
+    search = _Search(composition, database, tolerance_K)
+    try:
+        guess = _first_guess(composition, database)
+        middle = search.run(guess)
+    except _Unanswered as reason:
+        return Solidus(reason.status, message=reason.message, equilibria=search.equilibria)
+    return Solidus(OutcomeStatus.CONVERGED, middle, tolerance_K, equilibria=search.equilibria)
+
+
+def _first_guess(composition: Composition, database: CalphadDatabase) -> float:
+    if len(composition.elements) == 1:
+        return 2000.0
+    melting = {e: _melting_point(e, database) for e in composition.elements}
+    return _BELOW_RULE * sum(x * melting[e] for e, x in composition.fractions.items())
+
+
+def _melting_point(element: str, database: CalphadDatabase) -> float:
+    """Melting point of an element in this database, K, found once per process."""
+    known = database.melting_points
+    if element not in known:
+        pure = Composition.from_amounts({element: 1.0})
+        known[element] = _Search(pure, database, 1.0).run(2000.0)
+    return known[element]

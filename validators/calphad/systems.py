@@ -1,0 +1,174 @@
+"""pycalphad with everything that can be shared kept: models and phase records per set of components.
+
+pycalphad's ``equilibrium`` builds models, compiles them and samples the energy surface anew in every call.
+Here the first two happen once per process for each set of components (0.2 to 1.1 s), and what is left is the
+work of :meth:`pycalphad.Workspace.recompute`: sample, convex hull, minimise.
+
+Phase records of all nine elements could serve every subset in principle; in practice an alloy of five elements
+then costs as much as one of nine (17 equilibria a second instead of 126), so there is one set of records for
+each set of components, and the least recently used are dropped beyond ``_KEPT``.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hea_loop.composition import Composition
+from validators.calphad.database import CalphadDatabase
+
+__all__ = ["PRESSURE_PA", "RawEquilibrium", "System", "system_for"]
+
+PRESSURE_PA: Final = 101325.0
+"""Pressure of every equilibrium, Pa."""
+
+_KEPT: Final = 96  # about 2 MB each
+_GRIDS_KEPT: Final = 8
+_LOCK: Final = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True)
+class RawEquilibrium:
+    """What pycalphad answered at one composition and temperature, before anybody judged it.
+
+    Attributes:
+        names: Phase of each entry, ``n`` of them; a miscibility gap repeats a name.
+        fractions: ``(n,)`` mole fraction of each entry.
+        compositions: ``(n, c)`` atomic fractions of each entry.
+        potentials: ``(c,)`` chemical potentials, J/mol; NaN where it did not converge.
+        energy: Molar Gibbs energy, J/mol; NaN where it did not converge.
+        overlooked: Largest driving force, J/mol, of a sampled point below the tangent plane.
+    """
+
+    names: tuple[str, ...]
+    fractions: NDArray[np.float64]
+    compositions: NDArray[np.float64]
+    potentials: NDArray[np.float64]
+    energy: float
+    overlooked: float
+
+
+class System:
+    """Models and phase records of one database for one set of elements.
+
+    Args:
+        database: The database.
+        elements: Its elements, alphabetical, as the field writes them; the vacancy is always added, without
+            which pycalphad drops BCC and HCP in silence.
+
+    Raises:
+        pycalphad.core.errors.DofError: No phase can be formed by these elements.
+    """
+
+    def __init__(self, database: CalphadDatabase, elements: tuple[str, ...]) -> None:
+        from pycalphad import variables as v
+        from pycalphad.codegen.phase_record_factory import PhaseRecordFactory
+        from pycalphad.core.errors import DofError
+        from pycalphad.core.utils import filter_phases, instantiate_models
+
+        self.elements = elements
+        self._parsed = database.parsed
+        self._symbols = [e.upper() for e in elements]
+        self._components = [*self._symbols, "VA"]
+        self.phases = tuple(filter_phases(self._parsed, [v.Species(c) for c in self._components]))
+        if not self.phases:
+            raise DofError(f"no phase of {database.name} can be formed by {'-'.join(elements)}")
+        self._models = instantiate_models(self._parsed, self._components, list(self.phases))
+        self._records = PhaseRecordFactory(self._parsed, self._components, [v.N, v.P, v.T], self._models)
+        self._grids: OrderedDict[tuple[float, int], Any] = OrderedDict()
+
+    def _grid(self, temperature_K: float, density: int, *, keep: bool) -> Any:
+        """The sampled energy surface: it depends on the temperature, not on the composition."""
+        from pycalphad import calculate
+
+        key = (temperature_K, density)
+        grid = self._grids.get(key)
+        if grid is None:
+            grid = calculate(
+                self._parsed,
+                self._components,
+                list(self.phases),
+                model=self._models,
+                phase_records=self._records,
+                output="GM",
+                fake_points=True,
+                to_xarray=False,
+                pdens=density,
+                T=[temperature_K],
+                P=[PRESSURE_PA],
+                N=[1.0],
+            )
+            if keep:
+                self._grids[key] = grid
+                while len(self._grids) > _GRIDS_KEPT:
+                    self._grids.popitem(last=False)
+        return grid
+
+    def minimise(
+        self, composition: Composition, temperature_K: float, density: int, *, keep_grid: bool = False
+    ) -> RawEquilibrium:
+        """Minimise the Gibbs energy at 101325 Pa and one mole of atoms.
+
+        Args:
+            composition: A composition of exactly this system's elements.
+            temperature_K: Temperature, K.
+            density: Points that pycalphad samples per degree of freedom of a phase.
+            keep_grid: Keep the sampled surface for the next composition at this temperature.
+        """
+        from pycalphad import variables as v
+        from pycalphad.core.eqsolver import _solve_eq_at_conditions
+        from pycalphad.core.solver import Solver
+        from pycalphad.core.starting_point import starting_point
+
+        fractions = composition.fractions
+        # The most abundant element depends on the others: so the independent ones sum to less than one.
+        dependent = max(self.elements, key=lambda e: (fractions[e], e))
+        conditions: dict[Any, list[float]] = {v.N: [1.0], v.P: [PRESSURE_PA], v.T: [temperature_K]}
+        conditions |= {v.X(e.upper()): [fractions[e]] for e in self.elements if e != dependent}
+        ordered = OrderedDict(sorted(conditions.items(), key=lambda item: str(item[0])))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # NaN is judged by who asked
+            grid = self._grid(temperature_K, density, keep=keep_grid)
+            start = starting_point(ordered, self._records.state_variables, self._records, grid)
+            # What Workspace.recompute does, with the grid above; the name is private, the pin is in pyproject
+            found = _solve_eq_at_conditions(
+                start, self._records, grid, list(ordered), self._records.state_variables, False, solver=Solver()
+            )
+        return self._read(found, grid)
+
+    def _read(self, found: Any, grid: Any) -> RawEquilibrium:
+        count = len(self.elements)
+        phases = found.Phase.reshape(-1)
+        present = [i for i, name in enumerate(phases) if name not in {"", "_FAKE_"}]
+        potentials = found.MU.reshape(-1)[:count].copy()
+        driving = grid.X.reshape(-1, count)[count:] @ potentials - grid.GM.reshape(-1)[count:]
+        return RawEquilibrium(
+            names=tuple(str(phases[i]) for i in present),
+            fractions=found.NP.reshape(-1)[present].copy(),
+            compositions=found.X.reshape(-1, count)[present].copy(),
+            potentials=potentials,
+            energy=float(found.GM.reshape(-1)[0]),
+            overlooked=float(driving.max()) if driving.size else 0.0,
+        )
+
+
+def system_for(database: CalphadDatabase, elements: tuple[str, ...]) -> System:
+    """The system of these elements, built on first use and kept while it is in use.
+
+    Raises:
+        pycalphad.core.errors.DofError: No phase can be formed by these elements.
+    """
+    with _LOCK:
+        system: System | None = database.systems.pop(elements, None)
+        if system is None:
+            system = System(database, elements)
+        database.systems[elements] = system  # last in, so that the first is the least recently used
+        while len(database.systems) > _KEPT:
+            database.systems.pop(next(iter(database.systems)))
+        return system

@@ -1,0 +1,101 @@
+"""The validator: one composition, one configuration, one outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from hea_loop.composition import Composition
+from hea_loop.errors import InputError
+from validators.calphad.database import CalphadDatabase
+from validators.calphad.equilibrium import PhaseEquilibrium, phases_at
+from validators.calphad.settings import CalphadSettings
+from validators.calphad.solidus import solidus
+from validators.outcome import Outcome, OutcomeStatus, OutcomeValue
+
+__all__ = ["validate", "validate_many"]
+
+
+def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
+    """Answer everything that the settings ask for, or nothing.
+
+    An outcome is all of its values or none: one equilibrium without an answer makes the outcome
+    ``unconverged``, one error makes it ``failed``, since a candidate that is judged on half of its targets would
+    be judged wrongly.
+
+    Args:
+        composition: The alloy.
+        settings: What is asked.
+
+    Returns:
+        Per temperature one ``single_phase_bcc`` (1.0 or 0.0, the phases with their fractions in its detail) and
+        one ``phase_fraction`` per phase entry; one ``solidus`` (K); each only if asked for.
+
+    Raises:
+        InputError: An element that the database does not have, or a database that cannot be used.
+    """
+    database = settings.load()
+    database.require(composition)
+    began = time.perf_counter()
+    values: list[OutcomeValue] = []
+
+    def without_answer(status: OutcomeStatus, message: str) -> Outcome:
+        return Outcome(status, settings.method(), message=message, wall_s=time.perf_counter() - began)
+
+    if set(settings.properties) != {"solidus"}:
+        for temperature in settings.temperatures_K:
+            found = phases_at(composition, temperature, database)
+            if found.status is not OutcomeStatus.CONVERGED:
+                return without_answer(found.status, found.message)
+            values += _values_at(found, settings)
+    if "solidus" in settings.properties:
+        onset = solidus(composition, database, tolerance_K=settings.solidus_tolerance_K)
+        if onset.status is not OutcomeStatus.CONVERGED:
+            return without_answer(onset.status, onset.message)
+        detail = {"tolerance_K": onset.tolerance_K, "equilibria": onset.equilibria}
+        values.append(OutcomeValue("solidus", onset.temperature_K, detail=detail))
+    return Outcome(
+        OutcomeStatus.CONVERGED, settings.method(), tuple(values), wall_s=time.perf_counter() - began
+    )
+
+
+def _values_at(found: PhaseEquilibrium, settings: CalphadSettings) -> list[OutcomeValue]:
+    phases = [{"name": p.name, "fraction": p.fraction} for p in found.phases]
+    values = []
+    if "single_phase_bcc" in settings.properties:
+        verdict = float(found.single_phase_bcc)
+        values.append(
+            OutcomeValue("single_phase_bcc", verdict, found.temperature_K, detail={"phases": phases})
+        )
+    if "phase_fraction" in settings.properties:
+        values += [
+            OutcomeValue(
+                "phase_fraction",
+                p.fraction,
+                found.temperature_K,
+                detail={"phase": p.name, "composition": p.composition},
+            )
+            for p in found.phases
+        ]
+    return values
+
+
+def _one_of_many(composition: Composition, settings: CalphadSettings, database: CalphadDatabase) -> Outcome:
+    try:
+        database.require(composition)
+    except InputError as error:
+        return Outcome(OutcomeStatus.FAILED, settings.method(), message=str(error))
+    return validate(composition, settings)
+
+
+def validate_many(compositions: Sequence[Composition], settings: CalphadSettings) -> list[Outcome]:
+    """Validate a chunk; one outcome per composition, in the order given.
+
+    An alloy that cannot be answered, an element outside the database included, becomes a ``failed`` outcome of its
+    own and takes nothing from the others. The answers do not depend on the order or on the chunk.
+
+    Raises:
+        InputError: The database cannot be used, so that none of them can be answered.
+    """
+    database = settings.load()
+    return [_one_of_many(c, settings, database) for c in compositions]
