@@ -6,30 +6,72 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+CAMPAIGN ?= campaigns/quickstart.yaml
 
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
+# Our matrices are small: one thread each beats two that wait for each other.
+export OMP_NUM_THREADS ?= 1
 
-.PHONY: help run test lint types imports clean install install-dev schema
+.PHONY: help install install-dev chromium run test lint types imports server deploy worker figures base-rate kill-test clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# -- set up ------------------------------------------------------------------------------------------------
 
 $(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hea-loop needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
 
+# torch by itself first, so that pip takes the pinned build before anything else asks for it
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(PIP) torch
+	$(PIP) -e .
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml constraints.txt | $(STAMP)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) -e '.[dev]'
 	@touch $@
 
 install: $(STAMP) ## Install hea-loop and what it needs into .venv
 
 install-dev: $(DEV_STAMP) ## The same, with what development and tests need
+
+chromium: ## Install Chromium where there is none (Debian): the report is tested in it
+	@command -v chromium >/dev/null || { \
+	  sudo=$$( [ "$$(id -u)" = 0 ] || echo sudo ); \
+	  $$sudo apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+
+# -- use ---------------------------------------------------------------------------------------------------
+
+run: $(STAMP) ## Run a closed-loop campaign on the literature data (CAMPAIGN=campaigns/quickstart.yaml)
+	$(BIN)/hea-loop run $(CAMPAIGN)
+
+server: $(STAMP) ## Start a Prefect server with its page on http://127.0.0.1:4200
+	$(BIN)/prefect server start
+
+deploy: $(STAMP) ## Deploy the campaign and the relay to the Prefect server, on their schedules
+	$(BIN)/prefect work-pool inspect hea-loop >/dev/null 2>&1 || $(BIN)/prefect work-pool create hea-loop --type process
+	HEA_LOOP_HOME="$(CURDIR)" $(BIN)/prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
+
+worker: $(STAMP) ## Start a worker that runs what is due
+	$(BIN)/prefect worker start --pool hea-loop --type process
+
+# -- measure -----------------------------------------------------------------------------------------------
+
+figures: $(STAMP) ## Draw the seed paper's figures from the packaged data, with the table of conditional error
+	$(BIN)/python -m benchmarks.seed_figures --out out/seed-figures
+
+base-rate: $(STAMP) ## Measure how many uniform random compositions hit the campaign's targets
+	$(BIN)/python -m benchmarks.base_rate $(CAMPAIGN)
+
+kill-test: $(STAMP) ## Kill a campaign twenty times with SIGKILL and check that nothing is lost or done twice
+	$(BIN)/python -m benchmarks.kill_and_resume $(CAMPAIGN)
+
+# -- check -------------------------------------------------------------------------------------------------
 
 lint: $(DEV_STAMP) ## Lint and check the format (ruff)
 	$(BIN)/ruff check .
@@ -41,8 +83,8 @@ types: $(DEV_STAMP) ## Check the types (mypy, strict on hea_loop, validators and
 imports: $(DEV_STAMP) ## Check that imports run one way
 	$(BIN)/lint-imports
 
-test: $(DEV_STAMP) lint types imports ## Install, lint, check types and imports, and run every test
-	$(BIN)/python -m pytest -q
+test: $(DEV_STAMP) chromium lint types imports ## Install, lint, check types and imports, and run every test
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 clean: ## Remove the environment and caches; stores and reports stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from db.results import campaign_results
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.futures import wait
@@ -37,10 +36,11 @@ from db.campaigns import (
 )
 from db.jobs import open_jobs
 from db.ownership import LEASE, new_owner
+from db.results import campaign_results
 from db.scores import history, pending_candidates
 from db.store import Store
 from flows.planning import calphad_request, check_campaign
-from flows.prepare import prepare_store
+from flows.prepare import is_prepared, prepare_store
 from flows.progress import ProgressEvent, emit
 from flows.reconcile import mark_crashed
 from flows.stages import chunks, dispatch_jobs, propose_candidates, score, train_generator, validate_chunk
@@ -111,10 +111,10 @@ def run_campaign(
     store = store_for(database_url)
     spec = _resolve(campaign, store)
     check_campaign(spec)
-    emit(ProgressEvent(spec.name, 0, spec.iterations, "preparing", message="preparing the store"))
-    prepare_store(
-        store, lambda text: emit(ProgressEvent(spec.name, 0, spec.iterations, "preparing", message=text))
-    )
+    if not is_prepared(store):
+        prepare_store(
+            store, lambda text: emit(ProgressEvent(spec.name, 0, spec.iterations, "preparing", message=text))
+        )
     owner = new_owner()
     with store.write() as session:
         row = register(session, spec)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from db.literature import LoadReport, load_packaged_data
+from sqlalchemy import select
 
+from db import models
 from db.campaigns import prediction_points
+from db.literature import LoadReport, load_packaged_data
 from db.materials import add_data_points
 from db.store import Store
 from db.voids import find_voids
 from hea_loop.composition import Composition
 from hea_loop.prediction import PREDICTED_PROPERTIES
 
-__all__ = ["PrepareReport", "fill_prediction_voids", "prepare_store"]
+__all__ = ["PrepareReport", "fill_prediction_voids", "is_prepared", "prepare_store"]
 
 _CHUNK = 400
 
@@ -34,6 +36,19 @@ def prepare_store(store: Store, progress: Callable[[str], None] | None = None) -
     literature = load_packaged_data(store)
     tell("predicting properties of the literature's alloys")
     return PrepareReport(literature, fill_prediction_voids(store))
+
+
+def is_prepared(store: Store) -> bool:
+    """Whether the store has the packaged literature and predictions for all of it, seen at a glance.
+
+    The mixing entropy is predicted for every composition there is, and last of all when filling is interrupted
+    it is what some material still lacks.
+    """
+    with store.read() as session:
+        literature = session.scalar(
+            select(models.DataPoint.id).where(models.DataPoint.kind == "literature").limit(1)
+        )
+        return literature is not None and not find_voids(session, ["mixing_entropy"], "prediction", limit=1)
 
 
 def fill_prediction_voids(store: Store) -> int:

@@ -1,1 +1,1 @@
-"""Figures, made without a display and without global state."""
+"""Figures: matplotlib, arrays in and a Figure out."""

@@ -1,0 +1,185 @@
+"""The commands on campaigns: run, status, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.options import DatabaseUrl, Json
+from app.output import note, percent, print_json, print_table, print_text
+
+if TYPE_CHECKING:
+    from db.results import CampaignResults
+
+__all__ = ["report", "run", "status"]
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}%"
+
+
+def _print_results(results: CampaignResults) -> None:
+    columns = [
+        "iteration",
+        "proposed>",
+        "validated>",
+        "hit>",
+        "failed>",
+        "unconverged>",
+        "hit rate>",
+        "95% interval>",
+        "random hit/validated>",
+        "random hit rate>",
+        "random 95% interval>",
+    ]
+    rows = [
+        (
+            str(i.iteration) if i.stage == "scored" else f"{i.iteration} ({i.stage})",
+            i.proposed,
+            i.validated,
+            i.hit,
+            i.failed,
+            i.unconverged,
+            percent(i.hit_rate),
+            _interval(i.ci_low, i.ci_high),
+            f"{i.random_hit}/{i.random_validated}",
+            percent(i.random_hit_rate),
+            _interval(i.random_ci_low, i.random_ci_high),
+        )
+        for i in results.iterations
+    ]
+    t = results.totals
+    rows.append(
+        (
+            "all",
+            t["proposed"],
+            t["validated"],
+            t["hit"],
+            t["failed"],
+            t["unconverged"],
+            percent(t["hit_rate"]),
+            _interval(t["ci_low"], t["ci_high"]),
+            f"{t['random_hit']}/{t['random_validated']}",
+            percent(t["random_hit_rate"]),
+            _interval(t["random_ci_low"], t["random_ci_high"]),
+        )
+    )
+    reason = f" ({results.stop_reason})" if results.stop_reason else ""
+    print_table(
+        f"{results.campaign}, seed {results.seed}: {results.state}{reason}; hits by CALPHAD", columns, rows
+    )
+
+
+def run(
+    campaign: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CAMPAIGN.yaml]", help="The campaign file; default is the quickstart."),
+    ] = None,
+    *,
+    database_url: DatabaseUrl = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", help="Another seed than the file's; the name of the campaign then says so."),
+    ] = None,
+    iterations: Annotated[
+        int | None,
+        typer.Option("--iterations", min=1, help="Stop after so many, whatever the campaign asks for."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Where the report goes; default is reports/NAME.html."),
+    ] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a campaign to its end. The same command again continues one that was interrupted."""
+    from app import campaign_run
+    from app.progress import RunProgress
+    from hea_loop.errors import InputError
+
+    if no_report and report is not None:
+        raise InputError("--report", str(report), "stands beside --no-report", "give one of the two")
+    spec = campaign_run.campaign_to_run(campaign, seed)
+    target = None if no_report else (report or Path("reports") / f"{spec.name}.html")
+    if target is not None:
+        campaign_run.check_report_path(target)
+    campaign_run.prepare(spec)
+    with RunProgress() as progress:
+        campaign_run.run(spec, database_url=database_url, max_iterations=iterations, progress=progress)
+
+    from app.store_access import open_existing_store
+    from db.results import campaign_results
+
+    with open_existing_store(database_url) as store:
+        with store.read() as session:
+            results = campaign_results(session, spec.name)
+        if target is not None:
+            from app.report import build_report
+
+            with store.read() as session:
+                campaign_run.write_to(target, build_report(session, spec.name))
+    if json:
+        print_json(results.to_json())
+    else:
+        _print_results(results)
+    if target is not None:
+        note(f"report: {target}")
+    if results.state == "waiting":
+        note(
+            f"{results.totals['pending']} candidates wait for review: decide with `hea-loop queue`, "
+            "then run the same command again"
+        )
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(help="The campaign; default is every one.")] = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Show where campaigns stand and their hit rates."""
+    from app.store_access import open_existing_store
+    from db.results import campaign_names, campaign_results
+
+    with open_existing_store(database_url) as store, store.read() as session:
+        names = [n for n, _ in campaign_names(session)] if name is None else [name]
+        results = [campaign_results(session, n) for n in names]
+    if json:
+        print_json({"campaigns": [r.to_json() for r in results]})
+        return
+    if not results:
+        note("the store has no campaign yet: start one with `hea-loop run`")
+    for result in results:
+        _print_results(result)
+        pending = result.totals["pending"]
+        if pending:
+            print_text(f"{pending} candidates are not decided or validated yet")
+
+
+def report(
+    name: Annotated[
+        str | None, typer.Argument(help="The campaign; default is the one that moved last.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file to write; default is reports/NAME.html.")
+    ] = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Write a campaign's report: one HTML file that needs nothing else."""
+    from app import campaign_run
+    from app.report import build_report
+    from app.store_access import open_existing_store
+    from db.results import campaign_or_latest
+
+    with open_existing_store(database_url) as store, store.read() as session:
+        campaign = campaign_or_latest(session, name).name
+        target = out or Path("reports") / f"{campaign}.html"
+        campaign_run.check_report_path(target)
+        text = build_report(session, campaign)
+    campaign_run.write_to(target, text, field="--out")
+    if json:
+        print_json({"campaign": campaign, "report": str(target), "bytes": len(text.encode())})
+    else:
+        print_text(str(target))

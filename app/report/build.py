@@ -1,0 +1,255 @@
+"""Building the report: what the store says, as figures and tables of one page."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from markupsafe import Markup
+from sqlalchemy.orm import Session
+
+from app.output import number
+from app.report.drawings import Drawing, draw_all, interval_of
+from db.material_facts import LiteratureIndex, Neighbour, phases_at_temperatures
+from db.results import (
+    CampaignResults,
+    CandidateResult,
+    campaign_candidates,
+    campaign_or_latest,
+    campaign_results,
+    decisions_of,
+    job_failures,
+    training_records,
+)
+from hea_loop.properties import PROPERTIES
+
+__all__ = ["build_report"]
+
+_BEST: Final = 25
+"""Candidates in the table of the best."""
+_FAILURES: Final = 100
+"""Failed jobs listed one by one; all of them are counted."""
+_FIDELITY_LABEL: Final = {
+    "prediction": "predicted",
+    "calphad": "CALPHAD",
+    "dft": "DFT",
+    "experiment": "measured",
+}
+_PACKAGES: Final = (
+    "pycalphad",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pymatgen",
+    "prefect",
+    "sqlalchemy",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A value in the table of candidates."""
+
+    text: str
+    fidelity: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A candidate in the table of the best."""
+
+    candidate: CandidateResult
+    values: tuple[_Cell | None, ...]
+    phases: tuple[tuple[str, str], ...]
+    neighbours: tuple[Neighbour, ...]
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _unit(name: str) -> str:
+    unit = PROPERTIES[name].unit if name in PROPERTIES else ""
+    return "" if unit == "1" else unit
+
+
+def _asked(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """Targets and verdicts in words."""
+    rows = []
+    for name, target in (spec.get("targets") or {}).items():
+        interval = interval_of(spec, name)
+        unit = _unit(name)
+        if interval.low is not None and interval.high is not None:
+            text = f"{interval.low:g} to {interval.high:g}"
+        elif interval.low is not None:
+            text = f"at least {interval.low:g}"
+        elif interval.high is not None:
+            text = f"at most {interval.high:g}"
+        else:
+            text = str(target)
+        rows.append((_label(name), f"{text} {unit}".strip()))
+    for name, verdict in (spec.get("verdicts") or {}).items():
+        temperatures = ", ".join(f"{t:g}" for t in verdict.get("temperatures_K", ()))
+        rows.append((_label(name), f"yes, at {temperatures} K"))
+    return rows
+
+
+def _cell(candidate: CandidateResult, name: str) -> _Cell | None:
+    fact = candidate.best(name)
+    if fact is None or fact.value is None:
+        return None
+    text = number(fact.value)
+    if fact.sigma is not None:
+        text += f" ± {number(fact.sigma, 2)}"
+    return _Cell(text, _FIDELITY_LABEL.get(fact.fidelity, fact.fidelity))
+
+
+def _phases(candidate: CandidateResult) -> tuple[tuple[str, str], ...]:
+    found = phases_at_temperatures(candidate.facts)
+    return tuple(
+        (f"{t:g} K", " + ".join(f"{name} {fraction:.2f}" for name, fraction in phases))
+        for t, phases in found.items()
+    )
+
+
+def _best(
+    candidates: Sequence[CandidateResult], targets: Sequence[str], index: LiteratureIndex
+) -> list[_Row]:
+    """Hits first, then whatever was validated, each by predicted probability."""
+    validated = [c for c in candidates if c.state == "validated"]
+    validated.sort(key=lambda c: (not c.hit, -(c.probability or 0.0), c.iteration, c.rank))
+    return [
+        _Row(
+            candidate=c,
+            values=tuple(_cell(c, name) for name in targets),
+            phases=_phases(c),
+            neighbours=tuple(index.nearest(c.composition, 2)),
+        )
+        for c in validated[:_BEST]
+    ]
+
+
+def _kind_of_reason(part: str) -> str:
+    """A reason without the values of the one candidate: ``solidus below 2173 K``."""
+    match = re.fullmatch(r"(\w+) .*?\b(below|above) (.+)", part.strip())
+    return f"{_label(match[1])} {match[2]} {match[3]}" if match else _label(part.strip())
+
+
+def _misses(candidates: Sequence[CandidateResult]) -> list[tuple[str, int]]:
+    """Why validated candidates are no hits; one candidate can miss for several reasons."""
+    counted: Counter[str] = Counter()
+    for candidate in candidates:
+        if candidate.state == "validated" and not candidate.hit:
+            kinds = {
+                _kind_of_reason(p) for p in (candidate.reason or "no reason given").split(";") if p.strip()
+            }
+            counted.update(kinds)
+    return counted.most_common()
+
+
+def _versions() -> list[tuple[str, str]]:
+    from hea_loop import __version__
+
+    found = [("hea-loop", __version__), ("Python", platform.python_version())]
+    for package in _PACKAGES:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:
+            found.append((package, "not installed"))
+    return found
+
+
+def _as_yaml(spec: dict[str, Any]) -> str:
+    import io
+
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    buffer = io.StringIO()
+    yaml.dump(spec, buffer)
+    return buffer.getvalue()
+
+
+def _headline(results: CampaignResults) -> str:
+    """What came out, in a sentence."""
+    totals = results.totals
+    validated, hit = totals["validated"], totals["hit"]
+    if not validated:
+        return "No candidate of the strategy has been validated yet."
+    text = f"{hit} of {validated} validated candidates of the strategy hit every target"
+    if totals["random_validated"]:
+        text += f", beside {totals['random_hit']} of {totals['random_validated']} uniform random ones"
+    scored = [i for i in results.iterations if i.hit_rate is not None]
+    if len(scored) > 1:
+        first, last = scored[0].hit_rate or 0.0, scored[-1].hit_rate or 0.0
+        text += f". The hit rate went from {100 * first:.0f}% in iteration {scored[0].iteration} to "
+        text += f"{100 * last:.0f}% in iteration {scored[-1].iteration}"
+    return text + "."
+
+
+def build_report(session: Session, name: str | None) -> str:
+    """Build a campaign's report.
+
+    Args:
+        session: A session of the store.
+        name: The campaign; None means the one that moved last.
+
+    Returns:
+        One HTML document: figures inline, no script, nothing loaded from elsewhere.
+
+    Raises:
+        InputError: There is no such campaign.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    campaign = campaign_or_latest(session, name)
+    results = campaign_results(session, campaign.name)
+    candidates = campaign_candidates(session, campaign.name)
+    failures = job_failures(session, campaign.name)
+    models = training_records(session, campaign.name)
+    targets = [n for n in (campaign.spec.get("targets") or {}) if n in PROPERTIES]
+    drawings: dict[str, list[Drawing]] = draw_all(campaign.spec, results, candidates, models)
+    best = _best(candidates, targets, LiteratureIndex.load(session))
+    methods = sorted(
+        {f.method for c in candidates for f in c.facts if f.kind in {"validation", "prediction"}}
+    )
+
+    folder = Path(__file__).parent
+    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
+    environment.filters["number"] = number
+    environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.1f}%"
+    return environment.get_template(
+        "template.html"
+    ).render(
+        style=Markup((folder / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        campaign=campaign,
+        spec=campaign.spec,
+        asked=_asked(campaign.spec),
+        headline=_headline(results),
+        results=results,
+        candidates=candidates,
+        waiting=[c for c in candidates if c.state == "queued"],
+        targets=[(_label(n), _unit(n)) for n in targets],
+        best=best,
+        any_hit=any(row.candidate.hit for row in best),
+        misses=_misses(candidates),
+        failures=failures[:_FAILURES],
+        failure_counts=Counter(f.state for f in failures),
+        models=models,
+        decisions=decisions_of(session, campaign.name),
+        drawings=drawings,
+        methods=methods,
+        versions=_versions(),
+        specification=_as_yaml(campaign.spec),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
