@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
@@ -136,15 +137,9 @@ def figure_5(wanted: Array, reached: Array, data: Array, *, name: str) -> Figure
         error = float(np.abs(wanted[:, j] - reached[:, j]).mean())
         unit = "GPa" if j == 0 else "MPa m$^{1/2}$"
         _panel(axes, _LETTERS[j], f"mean absolute error {error:.3g} {unit}")
-        axes.legend(loc="upper left", frameon=False, fontsize=8)
-        axes.text(
-            0.98,
-            0.02,
-            "grey: where the training alloys lie",
-            transform=axes.transAxes,
-            ha="right",
-            fontsize=7.5,
-            color=_REAL,
+        grey = Patch(color="#d8dee9", label="where the training alloys lie")
+        axes.legend(
+            handles=[*axes.get_legend_handles_labels()[0], grey], loc="upper left", frameon=False, fontsize=8
         )
     return figure
 
