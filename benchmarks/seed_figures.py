@@ -133,6 +133,7 @@ def fixed_shear_modulus(
 def draw(
     generator: Generator,
     data: TrainingData,
+    *,
     fixed: tuple[dict[float, Array], dict[float, Array]],
     number: int,
     seed: int,
@@ -230,12 +231,14 @@ def measure(
     strategy: str, seeds: Sequence[int], *, smoke: bool, folder: Path, progress: Console
 ) -> dict[str, Any]:
     """Train once per seed, make the tables, and draw the figures for the first seed."""
+    options = {"steps": _SMOKE_STEPS} if smoke else {}
+    generator_named(strategy, options)  # refuses an unknown name before anything is loaded
     data = literature_data()
     number = 60 if smoke else 500
     runs: list[dict[str, Any]] = []
     paths: list[str] = []
     for seed in seeds:
-        generator = generator_named(strategy, {"steps": _SMOKE_STEPS} if smoke else {})
+        generator = generator_named(strategy, options)
         progress.print(f"seed {seed}: training {strategy} on {len(data.fractions)} alloys", highlight=False)
         record: TrainingRecord = generator.fit(data, seed=seed)
         rows, answers, values = fixed_shear_modulus(generator, data, number, seed)
@@ -248,7 +251,9 @@ def measure(
             "fixed_shear_modulus": rows,
         }
         if not paths:
-            paths, run["corners"] = draw(generator, data, (answers, values), number, seed, folder)
+            paths, run["corners"] = draw(
+                generator, data, fixed=(answers, values), number=number, seed=seed, folder=folder
+            )
         runs.append(run)
     return {
         "strategy": strategy,
