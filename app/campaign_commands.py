@@ -85,7 +85,9 @@ def run(
     ] = None,
     iterations: Annotated[
         int | None,
-        typer.Option("--iterations", min=1, help="Stop after so many, whatever the campaign asks for."),
+        typer.Option(
+            "--iterations", min=1, help="Work on so many iterations now; the same command goes on later."
+        ),
     ] = None,
     report: Annotated[
         Path | None,

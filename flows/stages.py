@@ -13,6 +13,7 @@ from hea_loop.selection import select as select_candidates
 from hea_loop.surrogate import fit_surrogate
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import task_run
 from validators.pool import WorkerDiedError, shared_pool
 
 from db import models
@@ -141,7 +142,7 @@ def dispatch_jobs(iteration_id: int, number: int, owner: str, database_url: str 
 
 
 @task(
-    name="validate chunk", task_run_name="validate jobs {job_ids[0]} to {job_ids[-1]}", cache_policy=NO_CACHE
+    name="validate chunk", task_run_name=_chunk_name, cache_policy=NO_CACHE
 )
 def validate_chunk(job_ids: list[int], iteration_id: int, owner: str, database_url: str | None) -> int:
     """Run some jobs in the validators' processes and store their outcomes; return how many were stored.

@@ -127,12 +127,19 @@ class Palette:
     def _sample_subset(self, present: NDArray[np.bool_], rng: np.random.Generator) -> Composition:
         low = np.array(self.lower)[present] / RESOLUTION
         high = np.array(self.upper)[present] / RESOLUTION
-        span = 1 - low.sum()
         size = int(present.sum())
-        for _ in range(_UNIFORM_TRIES):
-            x = low + span * rng.dirichlet(np.ones(size))
-            if (x <= high + 1e-12).all():
-                return self._compose(present, x)
+        # the bounded part of the simplex lies in the simplex above the lower bounds and in the one below the
+        # upper bounds; points uniform on the smaller of the two are rejected more seldom
+        above, below = 1 - low.sum(), high.sum() - 1
+        tries = 0
+        while tries < _UNIFORM_TRIES:
+            batch = 4 if tries == 0 else 100
+            points = rng.dirichlet(np.ones(size), batch)
+            points = low + above * points if above <= below else high - below * points
+            inside = ((points >= low - 1e-12) & (points <= high + 1e-12)).all(axis=1)
+            if inside.any():
+                return self._compose(present, points[int(inside.argmax())])
+            tries += batch
         return self._compose(present, self._hit_and_run(low, high, rng))
 
     @staticmethod
@@ -235,15 +242,15 @@ def _feasible_sizes(palette: Palette) -> tuple[int, ...]:
 def _project(
     x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Euclidean projection on {y: sum y = 1, low <= y <= high}: y = clip(x - t), the root t by bisection."""
-    left, right = float((x - high).min()) - 1.0, float((x - low).max()) + 1.0
-    for _ in range(100):
-        middle = 0.5 * (left + right)
-        if np.clip(x - middle, low, high).sum() > 1:
-            left = middle
-        else:
-            right = middle
-    y: NDArray[np.float64] = np.clip(x - 0.5 * (left + right), low, high)
+    """Euclidean projection on {y: sum y = 1, low <= y <= high}.
+
+    It is y = clip(x - t, low, high) with the t for which the sum is one; the sum is piecewise linear and falls
+    with t, so t lies between two of the points where some element meets a bound, and is interpolated there.
+    """
+    bends = np.sort(np.concatenate((x - low, x - high)))
+    sums = np.clip(x - bends[:, None], low, high).sum(axis=1)
+    t = np.interp(-1.0, -sums, bends)  # np.interp wants rising abscissae
+    y: NDArray[np.float64] = np.clip(x - t, low, high)
     return y
 
 

@@ -87,6 +87,28 @@ def test_uniform_samples_have_the_mean_of_the_flat_simplex():
     assert rows.std(axis=0) == pytest.approx([np.sqrt(1 / 18)] * 3, rel=0.08)
 
 
+def test_samples_under_tight_upper_bounds_are_uniform_too():
+    # at most one half of each of three elements: a triangle half as large, so half the standard deviation
+    allowed = Palette(("Hf", "Nb", "Ta"), (1,) * 3, (500,) * 3, (True,) * 3, 3, 3)
+    rows = np.array(
+        [c.fraction_vector(allowed.elements) for c in allowed.sample_uniform(2000, np.random.default_rng(1))]
+    )
+    assert rows.mean(axis=0) == pytest.approx([1 / 3] * 3, abs=4 * np.sqrt(1 / 72 / 2000))
+    assert rows.std(axis=0) == pytest.approx([np.sqrt(1 / 72)] * 3, rel=0.08)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1))
+def test_snapping_finds_the_nearest_point_within_the_bounds(seed):
+    rng = np.random.default_rng(seed)
+    allowed = Palette(("Hf", "Nb", "Ta", "W"), (50, 1, 100, 1), (400, 300, 600, 350), (True,) * 4, 4, 4)
+    row = rng.dirichlet(np.full(4, 0.5))
+    nearest = np.array(allowed.snap(row[None])[0].fraction_vector(allowed.elements))
+    others = np.array([c.fraction_vector(allowed.elements) for c in allowed.sample_uniform(200, rng)])
+    # rounding moves a point by at most a part per element
+    assert np.linalg.norm(row - nearest) <= np.linalg.norm(row - others, axis=1).min() + 0.002
+
+
 def test_numbers_of_elements_are_drawn_equally_often():
     counts = np.bincount(
         [len(c.elements) for c in palette().sample_uniform(2000, np.random.default_rng(2))], minlength=7

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.output import number
 from app.report.drawings import Drawing, draw_all, interval_of
+from app.report.names import FIDELITY_NAMES, shown_name, shown_unit
 from db.material_facts import LiteratureIndex, Neighbour, phases_at_temperatures
 from db.results import (
     CampaignResults,
@@ -36,12 +37,6 @@ _BEST: Final = 25
 """Candidates in the table of the best."""
 _FAILURES: Final = 100
 """Failed jobs listed one by one; all of them are counted."""
-_FIDELITY_LABEL: Final = {
-    "prediction": "predicted",
-    "calphad": "CALPHAD",
-    "dft": "DFT",
-    "experiment": "measured",
-}
 _PACKAGES: Final = (
     "pycalphad",
     "torch",
@@ -72,21 +67,12 @@ class _Row:
     neighbours: tuple[Neighbour, ...]
 
 
-def _label(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _unit(name: str) -> str:
-    unit = PROPERTIES[name].unit if name in PROPERTIES else ""
-    return "" if unit == "1" else unit
-
-
 def _asked(spec: dict[str, Any]) -> list[tuple[str, str]]:
     """Targets and verdicts in words."""
     rows = []
     for name, target in (spec.get("targets") or {}).items():
         interval = interval_of(spec, name)
-        unit = _unit(name)
+        unit = shown_unit(name)
         if interval.low is not None and interval.high is not None:
             text = f"{interval.low:g} to {interval.high:g}"
         elif interval.low is not None:
@@ -95,10 +81,10 @@ def _asked(spec: dict[str, Any]) -> list[tuple[str, str]]:
             text = f"at most {interval.high:g}"
         else:
             text = str(target)
-        rows.append((_label(name), f"{text} {unit}".strip()))
+        rows.append((shown_name(name), f"{text} {unit}".strip()))
     for name, verdict in (spec.get("verdicts") or {}).items():
         temperatures = ", ".join(f"{t:g}" for t in verdict.get("temperatures_K", ()))
-        rows.append((_label(name), f"yes, at {temperatures} K"))
+        rows.append((shown_name(name), f"yes, at {temperatures} K"))
     return rows
 
 
@@ -109,7 +95,7 @@ def _cell(candidate: CandidateResult, name: str) -> _Cell | None:
     text = number(fact.value)
     if fact.sigma is not None:
         text += f" ± {number(fact.sigma, 2)}"
-    return _Cell(text, _FIDELITY_LABEL.get(fact.fidelity, fact.fidelity))
+    return _Cell(text, FIDELITY_NAMES.get(fact.fidelity, fact.fidelity))
 
 
 def _phases(candidate: CandidateResult) -> tuple[tuple[str, str], ...]:
@@ -140,7 +126,7 @@ def _best(
 def _kind_of_reason(part: str) -> str:
     """A reason without the values of the one candidate: ``solidus below 2173 K``."""
     match = re.fullmatch(r"(\w+) .*?\b(below|above) (.+)", part.strip())
-    return f"{_label(match[1])} {match[2]} {match[3]}" if match else _label(part.strip())
+    return f"{shown_name(match[1])} {match[2]} {match[3]}" if match else shown_name(part.strip())
 
 
 def _misses(candidates: Sequence[CandidateResult]) -> list[tuple[str, int]]:
@@ -239,9 +225,10 @@ def build_report(session: Session, name: str | None) -> str:
         results=results,
         candidates=candidates,
         waiting=[c for c in candidates if c.state == "queued"],
-        targets=[(_label(n), _unit(n)) for n in targets],
+        targets=[(shown_name(n), shown_unit(n)) for n in targets],
         best=best,
         any_hit=any(row.candidate.hit for row in best),
+        any_miss=any(not row.candidate.hit for row in best),
         misses=_misses(candidates),
         failures=failures[:_FAILURES],
         failure_counts=Counter(f.state for f in failures),
