@@ -19,8 +19,8 @@ from db.materials import NewDataPoint, add_data_points
 from db.models import DataPoint, Material
 from db.store import Store
 from hea_loop.composition import Composition
-from hea_loop.formula import parse_composition
 from hea_loop.errors import InputError
+from hea_loop.formula import parse_composition
 
 __all__ = [
     "PHASES",

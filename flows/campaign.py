@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from db.results import campaign_results
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.futures import wait
@@ -37,6 +36,7 @@ from db.campaigns import (
 )
 from db.jobs import open_jobs
 from db.ownership import LEASE, new_owner
+from db.results import campaign_results
 from db.scores import history, pending_candidates
 from db.store import Store
 from flows.planning import calphad_request, check_campaign

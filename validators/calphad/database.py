@@ -90,9 +90,7 @@ def _own_text() -> str:
 def _read(path: Path) -> str:
     if not path.is_file():
         problem = "is a directory" if path.is_dir() else "does not exist"
-        raise InputError(
-            "database", str(path), problem, f"give the path of a TDB file, or {OWN_DATABASE}"
-        )
+        raise InputError("database", str(path), problem, f"give the path of a TDB file, or {OWN_DATABASE}")
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -116,9 +114,7 @@ def _parse(text: str, name: str, given: str) -> CalphadDatabase:
         raise InputError("database", given, problem, _MEND_TDB) from None
     elements = tuple(sorted(e.capitalize() for e in parsed.elements - {"VA", "/-"}))
     if not elements or not parsed.phases:
-        raise InputError(
-            "database", given, "is not a TDB: it defines no element or no phase", _MEND_TDB
-        )
+        raise InputError("database", given, "is not a TDB: it defines no element or no phase", _MEND_TDB)
     _check_functions(parsed, text, given)
     _check_models(parsed, given)
     return CalphadDatabase(

@@ -40,13 +40,16 @@ GRID_DENSITIES: Final = (60, 200)
 """Points per degree of freedom of the two samplings of which the lower Gibbs energy is kept. One sampling
 alone misses about one miscibility gap in a hundred, and more points alone are not always better."""
 
-_RETRY_DENSITY: Final = 500
+_RETRY_DENSITIES: Final = (500, 2000)
 _BALANCE_TOLERANCE: Final = 1e-6  # atoms per atom
 _ENERGY_TOLERANCE_J: Final = 0.1  # J/mol between sum(x mu) and G, which are equal at an equilibrium
 _OVERLOOKED_J: Final = 1.0  # J/mol that a sampled point may lie below the tangent plane
 _SAME_ENERGY_J: Final = 1e-3  # J/mol below which two samplings found the same
 _SAME_PHASE: Final = 1e-3  # atomic fraction; entries of one phase closer than that are one entry written twice
-_DIGITS: Final = 6  # of a fraction: beyond the solver's own tolerance
+# Beyond the solver's own tolerance; and the last bits of a sum depend on the order of its terms, which in pycalphad
+# depends on the hash seed of the process: rounded, an answer is the same in every process.
+_DIGITS: Final = 6  # of a fraction
+_ENERGY_DIGITS: Final = 3  # of a J/mol
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,8 @@ def _lowest(
     """The equilibrium of lowest energy among the samplings, or why there is none."""
     best: RawEquilibrium | None = None
     fault = ""
-    for density in (*densities, _RETRY_DENSITY):
-        if density == _RETRY_DENSITY and best is not None:
+    for density in (*densities, *_RETRY_DENSITIES):
+        if best is not None and density in _RETRY_DENSITIES:
             break
         raw = system.minimise(composition, temperature_K, density, keep_grid=keep_grid)
         problem = _fault(raw, composition, system)
@@ -183,8 +186,8 @@ def phases_at(
 ) -> PhaseEquilibrium:
     """Minimise the Gibbs energy at one composition and temperature, 101325 Pa.
 
-    Each sampling density is tried, the lowest Gibbs energy is kept; when none converged, one more with 500
-    points per degree of freedom. A result counts as converged only if all is finite, fractions sum to one, the
+    Each sampling density is tried, the lowest Gibbs energy is kept; when none converged, 500 and then 2000 points
+    per degree of freedom. A result counts as converged only if all is finite, fractions sum to one, the
     mass balance holds to 1e-6, sum(x mu) equals G, and no sampled point lies more than 1 J/mol below the tangent
     plane.
 
@@ -214,6 +217,6 @@ def phases_at(
         OutcomeStatus.CONVERGED,
         temperature,
         phases=_entries(raw, system.elements),
-        gibbs_energy=raw.energy,
+        gibbs_energy=round(raw.energy, _ENERGY_DIGITS),
         chemical_potentials=dict(zip(system.elements, (float(mu) for mu in raw.potentials), strict=True)),
     )

@@ -68,9 +68,10 @@ class System:
 
     def __init__(self, database: CalphadDatabase, elements: tuple[str, ...]) -> None:
         from pycalphad import variables as v
-        from pycalphad.codegen.phase_record_factory import PhaseRecordFactory
         from pycalphad.core.errors import DofError
         from pycalphad.core.utils import filter_phases, instantiate_models
+
+        from validators.calphad.records import SharedRecordFactory
 
         self.elements = elements
         self._parsed = database.parsed
@@ -80,7 +81,7 @@ class System:
         if not self.phases:
             raise DofError(f"no phase of {database.name} can be formed by {'-'.join(elements)}")
         self._models = instantiate_models(self._parsed, self._components, list(self.phases))
-        self._records = PhaseRecordFactory(self._parsed, self._components, [v.N, v.P, v.T], self._models)
+        self._records = SharedRecordFactory(self._parsed, self._components, [v.N, v.P, v.T], self._models)
         self._grids: OrderedDict[tuple[float, int], Any] = OrderedDict()
 
     def _grid(self, temperature_K: float, density: int, *, keep: bool) -> Any:
@@ -138,7 +139,13 @@ class System:
             start = starting_point(ordered, self._records.state_variables, self._records, grid)
             # What Workspace.recompute does, with the grid above; the name is private, the pin is in pyproject
             found = _solve_eq_at_conditions(
-                start, self._records, grid, list(ordered), self._records.state_variables, False, solver=Solver()
+                start,
+                self._records,
+                grid,
+                list(ordered),
+                self._records.state_variables,
+                False,
+                solver=Solver(),
             )
         return self._read(found, grid)
 
