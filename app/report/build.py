@@ -67,6 +67,12 @@ class _Row:
     neighbours: tuple[Neighbour, ...]
 
 
+def _breakable(formula: str) -> Markup:
+    """A formula that a browser may break before an element."""
+    # each part is letters, digits and points of a formula, escaped like everything else
+    return Markup("<wbr>").join(re.findall(r"[A-Z][^A-Z]*", formula))
+
+
 def _asked(spec: dict[str, Any]) -> list[tuple[str, str]]:
     """Targets and verdicts in words."""
     rows = []
@@ -213,6 +219,7 @@ def build_report(session: Session, name: str | None) -> str:
     folder = Path(__file__).parent
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
     environment.filters["number"] = number
+    environment.filters["breakable"] = _breakable
     environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.1f}%"
     return environment.get_template(
         "template.html"
