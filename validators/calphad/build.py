@@ -169,7 +169,9 @@ def build_tdb(elements: Iterable[str] | None = None) -> str:
     cited = {p.reference for p in parameters} | {e.reference for e in tables.elements}
     text += ["LIST_OF_REFERENCES", "NUMBER SOURCE"]
     text += [
-        "\n    ".join(wrap(f"{r.key} '{r.citation}{'; doi ' + r.doi if r.doi else ''} ({r.attribution})'", _WIDTH))
+        "\n    ".join(
+            wrap(f"{r.key} '{r.citation}{'; doi ' + r.doi if r.doi else ''} ({r.attribution})'", _WIDTH)
+        )
         for r in tables.references
         if r.key in cited
     ]
@@ -192,7 +194,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     except OSError as error:
-        sys.stderr.write(f"--out = {str(options.out)!r}: cannot be written ({error.strerror}); give another path\n")
+        sys.stderr.write(
+            f"--out = {str(options.out)!r}: cannot be written ({error.strerror}); give another path\n"
+        )
         return 2
     return 0
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
-from validators.calphad.build import build_tdb
 
 __all__ = ["OWN_DATABASE", "CalphadDatabase", "load_database"]
 
@@ -84,15 +83,15 @@ def load_database(name_or_path: str | Path = OWN_DATABASE) -> CalphadDatabase:
 
 @lru_cache(maxsize=1)
 def _own_text() -> str:
+    from validators.calphad.build import build_tdb  # imported late, so that it can be run as a program
+
     return build_tdb()
 
 
 def _read(path: Path) -> str:
     if not path.is_file():
         problem = "is a directory" if path.is_dir() else "does not exist"
-        raise InputError(
-            "database", str(path), problem, f"give the path of a TDB file, or {OWN_DATABASE}"
-        )
+        raise InputError("database", str(path), problem, f"give the path of a TDB file, or {OWN_DATABASE}")
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -105,20 +104,17 @@ def _read(path: Path) -> str:
 def _parse(text: str, name: str, given: str) -> CalphadDatabase:
     from pycalphad import Database
 
-    printed = io.StringIO()
     try:
-        # pycalphad prints the command that it could not read before it raises
-        with contextlib.redirect_stdout(printed):
+        # pycalphad prints the command that it could not read before it raises; the error says it as well
+        with contextlib.redirect_stdout(io.StringIO()):
             parsed = Database.from_string(text, fmt="tdb")
     except Exception as error:  # a dozen types, from pyparsing, pycalphad, symengine and the standard library
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        problem = f"cannot be parsed{_where(text, printed.getvalue())}: {reason}"
+        problem = f"cannot be parsed{_where(str(error))}: {reason}"
         raise InputError("database", given, problem, _MEND_TDB) from None
     elements = tuple(sorted(e.capitalize() for e in parsed.elements - {"VA", "/-"}))
     if not elements or not parsed.phases:
-        raise InputError(
-            "database", given, "is not a TDB: it defines no element or no phase", _MEND_TDB
-        )
+        raise InputError("database", given, "is not a TDB: it defines no element or no phase", _MEND_TDB)
     _check_functions(parsed, text, given)
     _check_models(parsed, given)
     return CalphadDatabase(
@@ -130,19 +126,10 @@ def _parse(text: str, name: str, given: str) -> CalphadDatabase:
     )
 
 
-def _where(text: str, printed: str) -> str:
-    """The line of the command that pycalphad printed as the one it failed on."""
-    command = re.sub(r"\s+", "", printed.partition("Failed while parsing:")[2]).upper()
-    if not command:
-        return ""
-    bare = re.sub(r"^\s*\$.*$", "", text, flags=re.MULTILINE)
-    start = 0
-    for piece in bare.split("!"):
-        if re.sub(r"\s+", "", piece).upper()[:40] == command[:40]:
-            first = start + len(piece) - len(piece.lstrip())
-            return f" at line {bare.count(chr(10), 0, first) + 1}"
-        start += len(piece) + 1
-    return f" at {printed.strip()[:80]!r}"
+def _where(reason: str) -> str:
+    """The line, where the parser says one."""
+    line = re.search(r"\(line:(\d+)", reason)
+    return f" at line {line[1]}" if line else ""
 
 
 def _line_of(text: str, word: str) -> str:

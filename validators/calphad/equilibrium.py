@@ -45,7 +45,9 @@ _BALANCE_TOLERANCE: Final = 1e-6  # atoms per atom
 _ENERGY_TOLERANCE_J: Final = 0.1  # J/mol between sum(x mu) and G, which are equal at an equilibrium
 _OVERLOOKED_J: Final = 1.0  # J/mol that a sampled point may lie below the tangent plane
 _SAME_ENERGY_J: Final = 1e-3  # J/mol below which two samplings found the same
-_SAME_PHASE: Final = 1e-3  # atomic fraction; entries of one phase closer than that are one entry written twice
+_SAME_PHASE: Final = (
+    1e-3  # atomic fraction; entries of one phase closer than that are one entry written twice
+)
 # Beyond the solver's own tolerance; and the last bits of a sum depend on the order of its terms, which in pycalphad
 # depends on the hash seed of the process: rounded, an answer is the same in every process.
 _DIGITS: Final = 6  # of a fraction
@@ -135,7 +137,12 @@ def _fault(raw: RawEquilibrium, composition: Composition, system: System) -> str
 
 
 def _lowest(
-    system: System, composition: Composition, temperature_K: float, densities: tuple[int, ...], *, keep_grid: bool
+    system: System,
+    composition: Composition,
+    temperature_K: float,
+    densities: tuple[int, ...],
+    *,
+    keep_grid: bool,
 ) -> tuple[RawEquilibrium | None, str]:
     """The equilibrium of lowest energy among the samplings, or why there is none."""
     best: RawEquilibrium | None = None
@@ -206,7 +213,9 @@ def phases_at(
     try:
         system = system_for(database, composition.elements)
         raw, fault = _lowest(system, composition, temperature, densities, keep_grid=keep_grid)
-    except Exception as error:  # pycalphad raises a dozen types; all of them mean that it failed, not what it found
+    except (
+        Exception
+    ) as error:  # pycalphad raises a dozen types; all of them mean that it failed, not what it found
         text = " ".join(str(error).split())[:200]
         return PhaseEquilibrium(OutcomeStatus.FAILED, temperature, message=f"{type(error).__name__}: {text}")
     if raw is None:

@@ -49,9 +49,7 @@ class CalphadSettings:
                 f"choose among {', '.join(ANSWERED)}",
             )
         if not self.temperatures_K and set(self.properties) != {"solidus"}:
-            raise InputError(
-                "temperatures_K", [], "is empty", "give at least one temperature in kelvin"
-            )
+            raise InputError("temperatures_K", [], "is empty", "give at least one temperature in kelvin")
         temperatures = tuple(sorted({require_temperature(t, "temperatures_K") for t in self.temperatures_K}))
         object.__setattr__(self, "temperatures_K", temperatures)
         object.__setattr__(self, "properties", tuple(p for p in ANSWERED if p in self.properties))

@@ -88,7 +88,7 @@ class System:
         """The sampled energy surface: it depends on the temperature, not on the composition."""
         from pycalphad import calculate
 
-        key = (temperature_K, density)
+        key = (temperature_K, str(density))
         grid = self._grids.get(key)
         if grid is None:
             grid = calculate(
@@ -139,7 +139,13 @@ class System:
             start = starting_point(ordered, self._records.state_variables, self._records, grid)
             # What Workspace.recompute does, with the grid above; the name is private, the pin is in pyproject
             found = _solve_eq_at_conditions(
-                start, self._records, grid, list(ordered), self._records.state_variables, False, solver=Solver()
+                start,
+                self._records,
+                grid,
+                list(ordered),
+                self._records.state_variables,
+                False,
+                solver=Solver(),
             )
         return self._read(found, grid)
 
