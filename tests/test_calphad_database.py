@@ -101,8 +101,17 @@ def test_a_laves_compound_is_its_assessed_value_plus_the_estimated_shift():
 
 @pytest.mark.parametrize(
     ("element", "melting_K"),
-    [("Cr", 2180), ("Hf", 2506), ("Mo", 2896), ("Nb", 2750), ("Ta", 3290)]
-    + [("Ti", 1941), ("V", 2183), ("W", 3695), ("Zr", 2128)],
+    [
+        ("Cr", 2180),
+        ("Hf", 2506),
+        ("Mo", 2896),
+        ("Nb", 2750),
+        ("Ta", 3290),
+        ("Ti", 1941),
+        ("V", 2183),
+        ("W", 3695),
+        ("Zr", 2128),
+    ],
 )
 def test_pure_elements_melt_where_they_melt(element, melting_K):
     found = solidus(parse_composition(element), load_database(), tolerance_K=0.5)

@@ -1,4 +1,4 @@
-"""Thermodynamic databases: the project's own, compiled in memory, or any TDB file; parsed once per process."""
+"""Thermodynamic databases: the project's own, compiled in memory, or any TDB; parsed once per process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class CalphadDatabase:
         parsed: The pycalphad ``Database``.
         systems: What :mod:`validators.calphad.equilibrium` builds per set of components, kept here so that it
             is built once per process.
-        melting_points: Melting points of elements in K that :mod:`validators.calphad.solidus` has found so far.
+        melting_points: Melting points of elements in K that :mod:`validators.calphad.solidus` has found so
+        far.
     """
 
     name: str
@@ -55,10 +56,11 @@ class CalphadDatabase:
         """
         missing = sorted(set(composition.elements) - set(self.elements))
         if missing:
+            verb = "is" if len(missing) == 1 else "are"
             raise InputError(
                 "composition",
                 composition.formula,
-                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not in the database {self.name}",
+                f"{', '.join(missing)} {verb} not in the database {self.name}",
                 f"use only {', '.join(self.elements)}, or a TDB that has {', '.join(missing)}",
             )
 
@@ -108,7 +110,7 @@ def _parse(text: str, name: str, given: str) -> CalphadDatabase:
         # pycalphad prints the command that it could not read before it raises; the error says it as well
         with contextlib.redirect_stdout(io.StringIO()):
             parsed = Database.from_string(text, fmt="tdb")
-    except Exception as error:  # a dozen types, from pyparsing, pycalphad, symengine and the standard library
+    except Exception as error:  # noqa: BLE001 - from pyparsing, pycalphad, symengine and the standard library
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         problem = f"cannot be parsed{_where(str(error))}: {reason}"
         raise InputError("database", given, problem, _MEND_TDB) from None
@@ -166,7 +168,7 @@ def _check_models(parsed: Any, given: str) -> None:
     for phase in sorted(parsed.phases):
         try:
             Model(parsed, sorted(parsed.elements - {"/-"}), phase)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - likewise
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise InputError(
                 "database",

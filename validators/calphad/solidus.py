@@ -105,7 +105,7 @@ def require_tolerance(tolerance_K: float, field: str = "tolerance_K") -> float:
     Raises:
         InputError: It is not within 0.01 to 100 K.
     """
-    if not (isinstance(tolerance_K, int | float) and 0.01 <= tolerance_K <= 100):  # noqa: PLR2004
+    if not (isinstance(tolerance_K, int | float) and 0.01 <= tolerance_K <= 100):
         raise InputError(field, tolerance_K, "is not between 0.01 and 100 K", "give for example 1.0")
     return float(tolerance_K)
 
@@ -113,8 +113,8 @@ def require_tolerance(tolerance_K: float, field: str = "tolerance_K") -> float:
 def solidus(composition: Composition, database: CalphadDatabase, *, tolerance_K: float = 1.0) -> Solidus:
     """Find the solidus by bisection on real equilibria.
 
-    It assumes that once liquid has appeared on heating it stays; an alloy with a retrograde liquid (none is known
-    in this database) would get one of its several answers. Nine to eleven equilibria for 1 K.
+    It assumes that once liquid has appeared on heating it stays; an alloy with a retrograde liquid (none is
+    known in this database) would get one of its several answers. Nine to eleven equilibria for 1 K.
 
     Args:
         composition: Any composition of the database's elements.
