@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.constants import R
 
-from hea_loop.composition import parse_composition
+from hea_loop import parse_composition
 from hea_loop.errors import InputError
 from validators.calphad import load_database, phases_at, solidus
 from validators.calphad.build import build_tdb, main

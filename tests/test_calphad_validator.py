@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hea_loop.composition import Composition, parse_composition
+from hea_loop import Composition, parse_composition
 from hea_loop.errors import InputError
 from validators.calphad import (
     CalphadSettings,
