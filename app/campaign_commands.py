@@ -85,7 +85,9 @@ def run(
     ] = None,
     iterations: Annotated[
         int | None,
-        typer.Option("--iterations", min=1, help="Stop after so many, whatever the campaign asks for."),
+        typer.Option(
+            "--iterations", min=1, help="Work on so many iterations now; the same command goes on later."
+        ),
     ] = None,
     report: Annotated[
         Path | None,
@@ -176,7 +178,7 @@ def report(
     with open_existing_store(database_url) as store, store.read() as session:
         campaign = campaign_or_latest(session, name).name
         target = out or Path("reports") / f"{campaign}.html"
-        campaign_run.check_report_path(target)
+        campaign_run.check_report_path(target, "--out")
         text = build_report(session, campaign)
     campaign_run.write_to(target, text, field="--out")
     if json:

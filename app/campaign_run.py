@@ -42,7 +42,7 @@ def campaign_to_run(file: Path | None, seed: int | None) -> Campaign:
     return parse_campaign(campaign.model_dump(mode="json") | changed)
 
 
-def check_report_path(path: Path) -> None:
+def check_report_path(path: Path, field: str = "--report") -> None:
     """Refuse a report that could not be written at the end, before anything runs.
 
     Raises:
@@ -51,15 +51,15 @@ def check_report_path(path: Path) -> None:
     import os
 
     if path.is_dir():
-        raise InputError("--report", str(path), "is a directory", "name a file in it, as in report.html")
+        raise InputError(field, str(path), "is a directory", "name a file in it, as in report.html")
     nearest = path.parent
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise InputError("--report", str(path), f"{nearest} is not a directory", "name a file in a directory")
+        raise InputError(field, str(path), f"{nearest} is not a directory", "name a file in a directory")
     if not os.access(nearest, os.W_OK):
         raise InputError(
-            "--report", str(path), f"the directory {nearest} cannot be written", "name another place"
+            field, str(path), f"the directory {nearest} cannot be written", "name another place"
         )
 
 

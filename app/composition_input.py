@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hea_loop.composition import Composition
-from hea_loop.formula import parse_composition
 from hea_loop.errors import InputError
+from hea_loop.formula import parse_composition
 
 __all__ = ["read_compositions"]
 

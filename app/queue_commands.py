@@ -8,6 +8,7 @@ import typer
 
 from app.options import DatabaseUrl, Json
 from app.output import note, number, percent, print_json, print_table
+from hea_loop.errors import InputError
 
 __all__ = ["queue"]
 
@@ -102,6 +103,9 @@ def _decide(
     from app.store_access import open_existing_store
     from db.decisions import decide
 
+    beyond = next((i for i in ids if not 0 < i < 2**31), None)
+    if beyond is not None:  # PostgreSQL's integers end there
+        raise InputError("candidate", beyond, "is no id of the store", "see the ids with `hea-loop queue list`")
     name = getpass.getuser() if who is None else who
     with open_existing_store(database_url) as store, store.write() as session:
         recorded = [

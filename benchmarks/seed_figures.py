@@ -120,7 +120,12 @@ def fixed_shear_modulus(
         row = conditional_error(values[target][:, 0], wanted[:, 0], TOLERANCE_GPa)
         near = float((np.abs(data.conditions[:, 0] - target) <= TOLERANCE_GPa).mean())
         rows.append(
-            {"target_GPa": target, **row, "diversity": diversity(answers[target]), "share_of_data_within": near}
+            {
+                "target_GPa": target,
+                **row,
+                "diversity": diversity(answers[target]),
+                "share_of_data_within": near,
+            }
         )
     return rows, answers, values
 
@@ -128,6 +133,7 @@ def fixed_shear_modulus(
 def draw(
     generator: Generator,
     data: TrainingData,
+    *,
     fixed: tuple[dict[float, Array], dict[float, Array]],
     number: int,
     seed: int,
@@ -144,7 +150,8 @@ def draw(
     made = answer(generator, wanted, seed)
     corners = corner_conditions(data.conditions)
     corner_answers = {
-        letter: answer(generator, np.tile(condition, (number, 1)), seed) for letter, condition in corners.items()
+        letter: answer(generator, np.tile(condition, (number, 1)), seed)
+        for letter, condition in corners.items()
     }
     corner_values = {k: reference_values(x, data.elements) for k, x in corner_answers.items()}
     real, elements = data.fractions, data.elements
@@ -169,7 +176,9 @@ def draw(
             "wanted_K_IC": corners[letter][1],
             "mean_G_GPa": float(v[:, 0].mean()),
             "mean_K_IC": float(v[:, 1].mean()),
-            "share_within_5_percent": float((np.abs(v / np.array(corners[letter]) - 1) <= 0.05).all(axis=1).mean()),
+            "share_within_5_percent": float(
+                (np.abs(v / np.array(corners[letter]) - 1) <= 0.05).all(axis=1).mean()
+            ),
             "diversity": diversity(corner_answers[letter]),
         }
         for letter, v in corner_values.items()
@@ -183,7 +192,16 @@ def show(result: dict[str, Any], console: Console) -> None:
         title=f"{result['strategy']} on {result['alloys']} literature alloys of {len(result['elements'])} elements: "
         f"error of G at a fixed condition, {result['answers']} answers each"
     )
-    for heading in ("seed", "wanted G", "mean", "median", "MAE", "within 5 GPa", "diversity", "data within 5 GPa"):
+    for heading in (
+        "seed",
+        "wanted G",
+        "mean",
+        "median",
+        "MAE",
+        "within 5 GPa",
+        "diversity",
+        "data within 5 GPa",
+    ):
         table.add_column(heading, justify="right")
     for run in result["runs"]:
         for row in run["fixed_shear_modulus"]:
@@ -213,12 +231,14 @@ def measure(
     strategy: str, seeds: Sequence[int], *, smoke: bool, folder: Path, progress: Console
 ) -> dict[str, Any]:
     """Train once per seed, make the tables, and draw the figures for the first seed."""
+    options = {"steps": _SMOKE_STEPS} if smoke else {}
+    generator_named(strategy, options)  # refuses an unknown name before anything is loaded
     data = literature_data()
     number = 60 if smoke else 500
     runs: list[dict[str, Any]] = []
     paths: list[str] = []
     for seed in seeds:
-        generator = generator_named(strategy, {"steps": _SMOKE_STEPS} if smoke else {})
+        generator = generator_named(strategy, options)
         progress.print(f"seed {seed}: training {strategy} on {len(data.fractions)} alloys", highlight=False)
         record: TrainingRecord = generator.fit(data, seed=seed)
         rows, answers, values = fixed_shear_modulus(generator, data, number, seed)
@@ -231,7 +251,9 @@ def measure(
             "fixed_shear_modulus": rows,
         }
         if not paths:
-            paths, run["corners"] = draw(generator, data, (answers, values), number, seed, folder)
+            paths, run["corners"] = draw(
+                generator, data, fixed=(answers, values), number=number, seed=seed, folder=folder
+            )
         runs.append(run)
     return {
         "strategy": strategy,
@@ -261,7 +283,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             given.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError("--out", str(given.out), f"is no folder to write to ({error.strerror})", "give another") from None
+            raise InputError(
+                "--out", str(given.out), f"is no folder to write to ({error.strerror})", "give another"
+            ) from None
         result = measure(given.strategy, given.seed, smoke=given.smoke, folder=given.out, progress=errors)
     except HeaLoopError as error:
         errors.print(str(error), style="red", highlight=False, markup=False)

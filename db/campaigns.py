@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from hea_loop.prediction import predict
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -24,6 +23,7 @@ from db.ownership import is_free, lease_end
 from hea_loop.campaign import Campaign, parse_campaign
 from hea_loop.composition import Composition
 from hea_loop.errors import HeaLoopError, InputError
+from hea_loop.prediction import predict
 
 __all__ = [
     "Claim",

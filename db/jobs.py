@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from hea_loop.scoring import KnownValue, judge
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
@@ -23,6 +22,7 @@ from db.ownership import is_free, lease_end
 from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
 from hea_loop.properties import property_named
+from hea_loop.scoring import KnownValue, judge
 
 __all__ = [
     "ClaimedJob",
@@ -34,6 +34,7 @@ __all__ = [
     "known_values",
     "open_jobs",
     "release_jobs",
+    "source_of",
 ]
 
 MAX_ATTEMPTS: Final = 60
@@ -246,22 +247,29 @@ def _data_points(job: models.Job, result: FinishedJob) -> list[NewDataPoint]:
     ]
 
 
+def source_of(job: JobRequest | models.Job) -> str:
+    """What the sources of a validator's values under one configuration begin with."""
+    return f"{job.validator}:{job.configuration_hash[:16]}"
+
+
 def _source(job: models.Job, value: Mapping[str, Any]) -> str:
     """One source per validator, configuration and temperature: the same question has one answer."""
     at = "" if value["temperature_K"] is None else f":{value['temperature_K']:g}K"
-    return f"{job.validator}:{job.configuration_hash[:16]}{at}"
+    return f"{source_of(job)}{at}"
 
 
 def known_values(session: Session, material_id: int, fidelities: Sequence[str]) -> list[KnownValue]:
     """Current values of a material at the given fidelities, as scoring reads them."""
     points = session.scalars(
-        select(models.DataPoint).where(
+        select(models.DataPoint)
+        .where(
             models.DataPoint.material_id == material_id,
             models.DataPoint.superseded_by.is_(None),
             models.DataPoint.value.is_not(None),
-            models.DataPoint.kind.in_(("prediction", "validation")),
+            models.DataPoint.kind.in_(("prediction", "validation", "experiment")),
             models.DataPoint.fidelity.in_(fidelities),
         )
+        .order_by(models.DataPoint.id)
     )
     return [
         KnownValue(p.property, p.value, p.fidelity, p.temperature_K) for p in points if p.value is not None
@@ -276,4 +284,4 @@ def _judge_candidate(session: Session, candidate: models.Candidate, result: Fini
     campaign: Campaign = specification(candidate.iteration.campaign)
     judgement = judge(campaign, known_values(session, candidate.material_id, ("prediction", "calphad")))
     candidate.hit, candidate.fidelity = judgement.hit, judgement.fidelity
-    candidate.reason = "; ".join((*judgement.failed, *judgement.missing)) or None
+    candidate.reason = judgement.reason or None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Literal
 
-from hea_loop.scoring import judge_predicted, wilson_interval
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -12,6 +13,8 @@ from db import models
 from db.campaigns import mark_scored, require_owner, specification
 from db.jobs import known_values
 from db.outbox import announce
+from hea_loop.campaign import Campaign
+from hea_loop.scoring import CandidateResult, judge, score
 from hea_loop.stopping import IterationScore
 
 __all__ = ["history", "pending_candidates", "score_iteration"]
@@ -43,38 +46,12 @@ def score_iteration(session: Session, iteration_id: int, owner: str) -> list[mod
         .order_by(models.Candidate.rank)
     ).all()
     campaign = specification(iteration.campaign)
-    rows = []
-    for origin in models.ORIGINS:
-        group = [c for c in candidates if c.origin == origin]
-        validated = [c for c in group if c.state == "validated"]
-        rows.append(
-            _row(
-                iteration_id,
-                "calphad",
-                origin,
-                proposed=len(group),
-                validated=len(validated),
-                failed=sum(c.state == "failed" for c in group),
-                unconverged=sum(c.state == "unconverged" for c in group),
-                hit=sum(c.hit is True for c in validated),
-            )
-        )
-        predicted = [
-            judge_predicted(campaign, known_values(session, c.material_id, ("prediction",))) for c in group
-        ]
-        decided = [p for p in predicted if p is not None]
-        rows.append(
-            _row(
-                iteration_id,
-                "prediction",
-                origin,
-                proposed=len(group),
-                validated=len(decided),
-                failed=len(group) - len(decided),
-                unconverged=0,
-                hit=sum(decided),
-            )
-        )
+    validated = [CandidateResult(_origin(c), c.state, c.hit, c.fidelity) for c in candidates]
+    predicted = [_as_predicted(session, campaign, c) for c in candidates]
+    rates = [*score(validated).values(), *score(predicted, fidelity="prediction").values()]
+    rows = [
+        models.HitRate(iteration_id=iteration_id, **asdict(r)) for r in rates if r.origin in models.ORIGINS
+    ]
     session.add_all(rows)
     mark_scored(iteration)
     announce(session, "iteration.scored", campaign=campaign.name, iteration=iteration.number)
@@ -82,31 +59,15 @@ def score_iteration(session: Session, iteration_id: int, owner: str) -> list[mod
     return rows
 
 
-def _row(
-    iteration_id: int,
-    fidelity: str,
-    origin: str,
-    *,
-    proposed: int,
-    validated: int,
-    failed: int,
-    unconverged: int,
-    hit: int,
-) -> models.HitRate:
-    interval = wilson_interval(hit, validated)
-    return models.HitRate(
-        iteration_id=iteration_id,
-        fidelity=fidelity,
-        origin=origin,
-        proposed=proposed,
-        validated=validated,
-        failed=failed,
-        unconverged=unconverged,
-        hit=hit,
-        rate=hit / validated if validated else None,
-        ci_low=interval[0] if interval else None,
-        ci_high=interval[1] if interval else None,
-    )
+def _origin(candidate: models.Candidate) -> Literal["strategy", "random"]:
+    return "random" if candidate.origin == "random" else "strategy"
+
+
+def _as_predicted(session: Session, campaign: Campaign, candidate: models.Candidate) -> CandidateResult:
+    """The candidate as its predictions alone judge it: what no prediction answers does not count against it."""
+    judgement = judge(campaign, known_values(session, candidate.material_id, ("prediction",)))
+    state = "failed" if judgement.fidelity is None else "validated"
+    return CandidateResult(_origin(candidate), state, not judgement.failed, judgement.fidelity)
 
 
 def history(session: Session, campaign_id: int) -> Sequence[IterationScore]:

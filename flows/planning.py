@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
-from db.literature import training_compositions
-from hea_loop.generators import Generator, TrainingData, generator_named
-from hea_loop.prediction import predict_array
+from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import models
-from db.jobs import JobRequest
+from db.jobs import JobRequest, known_values, source_of
+from db.literature import training_compositions
 from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
+from hea_loop.generators import Generator, TrainingData, generator_named
+from hea_loop.prediction import predict_array
+from hea_loop.scoring import KnownValue, judge
 from validators.calphad import CalphadSettings, load_database
 
 __all__ = [
@@ -81,6 +80,9 @@ def check_campaign(campaign: Campaign) -> None:
         )
 
 
+FloatArray = NDArray[np.float64]
+
+
 def training_data(session: Session, campaign: Campaign, generator: Generator) -> TrainingData:
     """What the generator learns from: the literature within the palette, and what this campaign validated.
 
@@ -105,7 +107,7 @@ def training_data(session: Session, campaign: Campaign, generator: Generator) ->
     fractions = np.array([c.fraction_vector(palette.elements) for c in ordered])
     names = tuple(campaign.strategy.conditions)
 
-    def predicted(x: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def predicted(x: FloatArray) -> FloatArray:
         values = predict_array(x, palette.elements, names)
         return np.column_stack([values[name] for name in names])
 
@@ -127,12 +129,11 @@ def _confirmed(session: Session, campaign: Campaign) -> set[Composition]:
         .join(models.Campaign)
         .where(models.Campaign.name == campaign.name, models.Candidate.state == "validated")
     ).all()
-    answers = known_answers(session, campaign)
-    wanted = [(name, t) for name, verdict in campaign.verdicts.items() for t in verdict.temperatures_K]
+    verdicts_only = campaign.model_copy(update={"targets": {}})
     return {
         Composition.from_key(key)
-        for _, key in materials
-        if key in answers and all(answers[key].get(question) == 1.0 for question in wanted)
+        for material, key in materials
+        if judge(verdicts_only, known_values(session, material, ("calphad", "dft", "experiment"))).hit
     }
 
 
@@ -144,44 +145,34 @@ def known_compositions(session: Session) -> list[Composition]:
     ]
 
 
-def known_answers(session: Session, campaign: Campaign) -> dict[str, dict[tuple[str, float | None], float]]:
+def known_answers(session: Session, campaign: Campaign) -> tuple[FloatArray, list[list[KnownValue]]]:
     """What the CALPHAD validator has answered under the campaign's configuration, from any campaign.
 
     Returns:
-        Material key to ``(property, temperature or None)`` to value, in the order of the keys.
+        Atomic fractions ``(n, m)`` of the materials within the palette, and the values of each, both in the
+        order of the materials' keys, so that they do not depend on the order in which answers came in.
     """
-    settings = calphad_settings(campaign)
-    sources = f"calphad:{settings.configuration_hash()[:16]}%"
+    elements = campaign.design_space().elements
     rows = session.execute(
         select(
             models.Material.key,
             models.DataPoint.property,
-            models.DataPoint.temperature_K,
             models.DataPoint.value,
+            models.DataPoint.fidelity,
+            models.DataPoint.temperature_K,
         )
         .join(models.DataPoint, models.DataPoint.material_id == models.Material.id)
         .where(
-            models.DataPoint.fidelity == "calphad",
+            models.DataPoint.kind == "validation",
             models.DataPoint.superseded_by.is_(None),
             models.DataPoint.value.is_not(None),
-            models.DataPoint.source.like(sources),
+            models.DataPoint.source.like(f"{source_of(calphad_request(campaign))}%"),
         )
-        .order_by(models.Material.key, models.DataPoint.id)
+        .order_by(models.Material.key, models.DataPoint.property, models.DataPoint.temperature_K)
     )
-    answers: dict[str, dict[tuple[str, float | None], float]] = {}
-    for key, name, temperature, value in rows:
-        answers.setdefault(key, {})[name, temperature] = value
-    return answers
-
-
-def answers_as_arrays(
-    answers: Mapping[str, Mapping[tuple[str, float | None], float]], elements: Sequence[str]
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], list[dict[tuple[str, float | None], float]]]:
-    """The answers whose materials lie in the palette, as fractions ``(n, m)`` and one mapping each."""
-    rows, values = [], []
-    for key, answer in answers.items():
-        composition = Composition.from_key(key)
-        if set(composition.elements) <= set(elements):
-            rows.append(composition.fraction_vector(elements))
-            values.append(dict(answer))
-    return np.array(rows).reshape(len(rows), len(elements)), values
+    values: dict[str, list[KnownValue]] = {}
+    for key, *value in rows:
+        if set(Composition.from_key(key).elements) <= set(elements):
+            values.setdefault(key, []).append(KnownValue(*value))
+    fractions = [Composition.from_key(key).fraction_vector(elements) for key in values]
+    return np.array(fractions).reshape(len(values), len(elements)), list(values.values())

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from db.literature import LoadReport, load_packaged_data
-
 from sqlalchemy import select
 
 from db import models
 from db.campaigns import prediction_points
+from db.literature import LoadReport, load_packaged_data
 from db.materials import add_data_points
 from db.store import Store
 from db.voids import find_voids

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from typing import Final
 
-from hea_loop.generators import conditions_for_targets, generator_from_checkpoint, generator_named
 from hea_loop.selection import select as select_candidates
 from hea_loop.surrogate import fit_surrogate
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from validators.pool import WorkerDiedError, shared_pool
+from prefect.runtime import task_run
+from validators.pool import WorkerDied, shared_pool
 
 from db import models
 from db.campaigns import NewCandidate, TrainedModel, jobs_created, save_candidates, save_model, specification
@@ -23,7 +22,6 @@ from db.jobs import FinishedJob, claim_jobs, dispatch, finish_jobs, release_jobs
 from db.scores import score_iteration
 from db.store import Store
 from flows.planning import (
-    answers_as_arrays,
     calphad_request,
     calphad_settings,
     known_answers,
@@ -33,6 +31,7 @@ from flows.planning import (
 from flows.progress import ProgressEvent, emit
 from flows.stores import store_for
 from hea_loop.campaign import Campaign
+from hea_loop.generators import conditions_for_targets, generator_from_checkpoint, generator_named
 from hea_loop.seeds import derived_generator, derived_seed
 from validators.outcome import Outcome
 
@@ -109,20 +108,24 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
     generated = palette.snap(
         generator.generate(conditions, seed=derived_seed(campaign.seed, number, "generation"))
     )
-    fractions, given = answers_as_arrays(answers, palette.elements)
-    surrogate = fit_surrogate(campaign, palette.elements, fractions, given)
-    chosen, report = select_candidates(
+    selection = select_candidates(
         generated,
         campaign,
-        known=known,
-        surrogate=surrogate,
+        known,
+        fit_surrogate(campaign, palette.elements, *answers),
         number=size,
         rng=derived_generator(campaign.seed, number, "selection"),
     )
-    for line in report.messages:
-        get_run_logger().warning(line)
-        emit(ProgressEvent(campaign.name, number, campaign.iterations, "generating", message=line))
-    candidates = [NewCandidate(s.composition, s.origin, s.probability, s.predicted) for s in chosen]
+    get_run_logger().info("selection: %s", selection.report)
+    if selection.report.short:
+        emit(
+            ProgressEvent(
+                campaign.name, number, campaign.iterations, "generating", message=selection.report.why
+            )
+        )
+    candidates = [
+        NewCandidate(s.composition, s.origin, s.probability, s.predicted) for s in selection.selected
+    ]
     with store.write() as session:
         return len(
             save_candidates(session, iteration_id, owner, candidates, review=campaign.review == "required")
@@ -138,9 +141,12 @@ def dispatch_jobs(iteration_id: int, number: int, owner: str, database_url: str 
         return dispatch(session, iteration_id, owner, calphad_request(campaign))
 
 
-@task(
-    name="validate chunk", task_run_name="validate jobs {job_ids[0]} to {job_ids[-1]}", cache_policy=NO_CACHE
-)
+def _chunk_name() -> str:
+    jobs = task_run.parameters["job_ids"]
+    return f"validate {len(jobs)} jobs from {jobs[0]}"
+
+
+@task(name="validate chunk", task_run_name=_chunk_name, cache_policy=NO_CACHE)
 def validate_chunk(job_ids: list[int], iteration_id: int, owner: str, database_url: str | None) -> int:
     """Run some jobs in the validators' processes and store their outcomes; return how many were stored.
 
@@ -157,9 +163,9 @@ def validate_chunk(job_ids: list[int], iteration_id: int, owner: str, database_u
     pool = shared_pool()
     try:
         try:
-            outcomes = pool.validate_many(list(compositions.values()), settings)
+            outcomes = pool.validate(list(compositions.values()), settings).result()
             answered = dict(zip(compositions, outcomes, strict=True))
-        except WorkerDiedError:
+        except WorkerDied:
             answered = {job: _alone(job, compositions, settings) for job in compositions}
     except BaseException:
         with store.write() as session:
@@ -176,8 +182,8 @@ def _alone(job: int, compositions: dict[int, object], settings: object) -> Outco
 
     for _ in range(WORKER_DEATHS):
         try:
-            return shared_pool().validate_many([compositions[job]], settings)[0]
-        except WorkerDiedError as error:
+            return shared_pool().validate([compositions[job]], settings).result()[0]
+        except WorkerDied as error:
             last = str(error)
     return Outcome(
         OutcomeStatus.FAILED, "calphad", message=f"took down its worker process {WORKER_DEATHS} times: {last}"
@@ -202,6 +208,3 @@ def score(iteration_id: int, number: int, owner: str, database_url: str | None) 
 def chunks(ids: Sequence[int], size: int) -> list[list[int]]:
     """Split ids into lists of at most ``size``."""
     return [list(ids[i : i + size]) for i in range(0, len(ids), size)]
-
-
-ChunkFuture = Future[int]

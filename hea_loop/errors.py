@@ -33,6 +33,10 @@ class InputError(HeaLoopError, ValueError):
             shown = shown[:117] + "..."
         super().__init__(" ".join(f"{field} = {shown}: {problem}; {mend}".split()))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str, str]]:
+        """Pickle by the four arguments: a worker process could not hand the error back otherwise."""
+        return type(self), (self.field, self.value, self.problem, self.mend)
+
 
 class StoreError(InputError):
     """The store cannot be opened, read or written: corrupt, read-only, locked, or of another version."""

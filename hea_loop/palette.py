@@ -6,9 +6,9 @@ apart (see :mod:`hea_loop.composition`): bounds are kept by construction, never 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -84,17 +84,8 @@ class Palette:
         low, high = np.array(self.lower), np.array(self.upper)
         return bool(low[present].sum() <= RESOLUTION <= high[present].sum())
 
-    def _feasible_sizes(self) -> list[int]:
-        """Numbers of elements for which at least one subset can sum to one."""
-        low, high, req = np.array(self.lower), np.array(self.upper), np.array(self.required)
-        sizes = []
-        for k in range(max(self.min_elements, int(req.sum())), self.max_elements + 1):
-            free = k - int(req.sum())
-            least = low[req].sum() + np.sort(low[~req])[:free].sum()
-            most = high[req].sum() + np.sort(high[~req])[::-1][:free].sum()
-            if least <= RESOLUTION <= most:
-                sizes.append(k)
-        return sizes
+    def _feasible_sizes(self) -> tuple[int, ...]:
+        return _feasible_sizes(self)
 
     # -- membership ------------------------------------------------------------------------------------------
 
@@ -136,12 +127,19 @@ class Palette:
     def _sample_subset(self, present: NDArray[np.bool_], rng: np.random.Generator) -> Composition:
         low = np.array(self.lower)[present] / RESOLUTION
         high = np.array(self.upper)[present] / RESOLUTION
-        span = 1 - low.sum()
         size = int(present.sum())
-        for _ in range(_UNIFORM_TRIES):
-            x = low + span * rng.dirichlet(np.ones(size))
-            if (x <= high).all():
-                return self._compose(present, x)
+        # the bounded part of the simplex lies in the simplex above the lower bounds and in the one below the
+        # upper bounds; points uniform on the smaller of the two are rejected more seldom
+        above, below = 1 - low.sum(), high.sum() - 1
+        tries = 0
+        while tries < _UNIFORM_TRIES:
+            batch = 4 if tries == 0 else 100
+            points = rng.dirichlet(np.ones(size), batch)
+            points = low + above * points if above <= below else high - below * points
+            inside = ((points >= low - 1e-12) & (points <= high + 1e-12)).all(axis=1)
+            if inside.any():
+                return self._compose(present, points[int(inside.argmax())])
+            tries += batch
         return self._compose(present, self._hit_and_run(low, high, rng))
 
     @staticmethod
@@ -154,7 +152,7 @@ class Palette:
         """
         slack = high - low
         x: NDArray[np.float64] = low + slack * (1 - low.sum()) / max(slack.sum(), 1e-12)
-        for _ in range(50 * len(x)):
+        for _ in range(50 * len(x) if len(x) > 1 else 0):
             i, j = rng.choice(len(x), 2, replace=False)
             least, most = max(low[i] - x[i], x[j] - high[j]), min(high[i] - x[i], x[j] - low[j])
             move = rng.uniform(least, most) if most > least else 0.0
@@ -180,66 +178,79 @@ class Palette:
             fractions: ``n x m`` array, at least zero, rows of any positive sum.
 
         Returns:
-            One composition per row; a row that no subset of its largest elements can serve takes the nearest
-            subset that can.
+            One composition per row; a row whose largest elements cannot sum to one within their bounds takes
+            the nearest allowed number of elements, and of that size the subset it wants most that can.
+
+        Raises:
+            InputError: Not of that shape; a row with a negative or non-finite number, or of no positive sum.
         """
         rows = np.asarray(fractions, dtype=float)
         if rows.ndim != 2 or rows.shape[1] != len(self.elements):
             raise InputError(
                 "fractions", rows.shape, f"is not n x {len(self.elements)}", "one column per palette element"
             )
+        bad = np.flatnonzero(
+            ~np.isfinite(rows).all(axis=1) | (rows < 0).any(axis=1) | (rows.sum(axis=1) <= 0)
+        )
+        if bad.size:
+            raise InputError(
+                f"fractions[{bad[0]}]",
+                rows[bad[0]].tolist(),
+                "is not a composition",
+                "give finite fractions, at least zero, with a positive sum",
+            )
         return [self._snap_row(row) for row in rows]
 
     def _snap_row(self, row: NDArray[np.float64]) -> Composition:
-        total = row.sum()
-        x = np.full(len(row), 1 / len(row)) if not math.isfinite(total) or total <= 0 else row / total
+        x = row / row.sum()
         low, req = np.array(self.lower), np.array(self.required)
         order = sorted(range(len(x)), key=lambda i: (not req[i], -x[i], i))
         wanted = int(((x * RESOLUTION >= 0.5 * low) | req).sum())
         sizes = self._feasible_sizes()
-        for size in sorted(sizes, key=lambda k: (abs(k - wanted), k)):
-            present = np.zeros(len(x), dtype=bool)
-            present[order[:size]] = True
-            if not self._subset_feasible(present):
-                present = self._repair(present, order, req)
-            if self._subset_feasible(present):
-                y = _project(
-                    x[present], low[present] / RESOLUTION, np.array(self.upper)[present] / RESOLUTION
-                )
-                return self._compose(present, y)
-        raise AssertionError("a palette with a feasible size has a feasible subset")
+        size = min(sizes, key=lambda k: (abs(k - wanted), k))
+        present = np.zeros(len(x), dtype=bool)
+        # subsets of that size in the order of how much they are wanted; a feasible size has a feasible one
+        for chosen in combinations(order, size):
+            present[:] = False
+            present[list(chosen)] = True
+            if (present | ~req).all() and self._subset_feasible(present):
+                break
+        y = _project(x[present], low[present] / RESOLUTION, np.array(self.upper)[present] / RESOLUTION)
+        return self._compose(present, y)
 
-    def _repair(
-        self, present: NDArray[np.bool_], order: Sequence[int], req: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """Exchange the least wanted optional elements for those whose bounds make the sum possible."""
-        low, high = np.array(self.lower), np.array(self.upper)
-        present = present.copy()
-        for i in [k for k in reversed(order) if present[k] and not req[k]]:
-            too_much = low[present].sum() > RESOLUTION
-            pool = [k for k in order if not present[k]]
-            if not pool:
-                break
-            j = min(pool, key=lambda k: low[k]) if too_much else max(pool, key=lambda k: high[k])
-            if (low[j] < low[i]) if too_much else (high[j] > high[i]):
-                present[i], present[j] = False, True
-            if self._subset_feasible(present):
-                break
-        return present
+
+@lru_cache(maxsize=64)
+def _feasible_sizes(palette: Palette) -> tuple[int, ...]:
+    """Numbers of elements for which at least one subset can sum to one.
+
+    Exact, by dynamic programming over the elements: for each number of elements and each sum of least parts,
+    the largest sum of most parts (the sums of some subset lie at 1000 or to both sides of it).
+    """
+    nobody = -1
+    best = np.full((len(palette.elements) + 1, RESOLUTION + 1), nobody)
+    best[0, 0] = 0
+    rows = zip(palette.lower, palette.upper, palette.required, strict=True)
+    for low, high, required in rows:
+        taken = np.full_like(best, nobody)
+        before = best[:-1, : RESOLUTION + 1 - low]
+        taken[1:, low:] = np.where(before == nobody, nobody, before + high)
+        best = taken if required else np.maximum(best, taken)
+    able: NDArray[np.bool_] = np.asarray((best >= RESOLUTION).any(axis=1))
+    return tuple(k for k in range(palette.min_elements, palette.max_elements + 1) if able[k])
 
 
 def _project(
     x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Euclidean projection on {y: sum y = 1, low <= y <= high}: y = clip(x - t), the root t by bisection."""
-    left, right = float((x - high).min()) - 1.0, float((x - low).max()) + 1.0
-    for _ in range(100):
-        middle = 0.5 * (left + right)
-        if np.clip(x - middle, low, high).sum() > 1:
-            left = middle
-        else:
-            right = middle
-    y: NDArray[np.float64] = np.clip(x - 0.5 * (left + right), low, high)
+    """Euclidean projection on {y: sum y = 1, low <= y <= high}.
+
+    It is y = clip(x - t, low, high) with the t for which the sum is one; the sum is piecewise linear and falls
+    with t, so t lies between two of the points where some element meets a bound, and is interpolated there.
+    """
+    bends = np.sort(np.concatenate((x - low, x - high)))
+    sums = np.clip(x - bends[:, None], low, high).sum(axis=1)
+    t = np.interp(-1.0, -sums, bends)  # np.interp wants rising abscissae
+    y: NDArray[np.float64] = np.clip(x - t, low, high)
     return y
 
 

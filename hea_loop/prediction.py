@@ -3,9 +3,9 @@
 Shear modulus G, Poisson's ratio nu and unstable stacking-fault energy E_USF are averaged over the atoms, each
 element with its bcc value where one is known and else with that of its own structure (the rule and the
 numbers, source ``PSU-ULTERA``, that reproduce the averages of the cGAN's authors, doi 10.20517/jmi.2021.05).
-Rice's toughness follows from the averages, not the average from the toughnesses. These are priors, not measurements:
-every value carries the method that made it and, where there is evidence for one, a standard uncertainty
-(``data/prediction_uncertainty.csv``).
+Rice's toughness follows from the averages, not the average from the toughnesses. These are priors, not
+measurements: every value carries the method that made it and, where there is evidence for one, a standard
+uncertainty (``data/prediction_uncertainty.csv``).
 """
 
 from __future__ import annotations

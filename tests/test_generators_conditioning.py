@@ -90,9 +90,7 @@ def test_inside_the_data_the_conditions_follow_the_restricted_density():
 
 
 def test_targets_that_are_no_conditions_are_not_asked_for():
-    drawn = conditions_for_targets(
-        data(correlated()), {"density": (1, 2)}, 20, np.random.default_rng(1)
-    )
+    drawn = conditions_for_targets(data(correlated()), {"density": (1, 2)}, 20, np.random.default_rng(1))
     assert np.array_equal(drawn, ConditionDensity(correlated()).sample(20, np.random.default_rng(1)))
 
 

@@ -1,7 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hea_loop.scoring import wilson_interval
 from sqlalchemy import func, select
 
 from db import models
@@ -20,6 +19,7 @@ from db.ownership import new_owner
 from db.scores import pending_candidates, score_iteration
 from hea_loop import parse_composition
 from hea_loop.errors import InputError
+from hea_loop.scoring import wilson_interval
 from tests.small_campaign import small_campaign
 
 FORMULAS = ("HfNbTa", "NbTaTi", "MoNbTa", "NbTiZr")

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.output import number
 from app.report.drawings import Drawing, draw_all, interval_of
+from app.report.names import FIDELITY_NAMES, shown_name, shown_unit
 from db.material_facts import LiteratureIndex, Neighbour, phases_at_temperatures
 from db.results import (
     CampaignResults,
@@ -36,13 +37,16 @@ _BEST: Final = 25
 """Candidates in the table of the best."""
 _FAILURES: Final = 100
 """Failed jobs listed one by one; all of them are counted."""
-_FIDELITY_LABEL: Final = {
-    "prediction": "predicted",
-    "calphad": "CALPHAD",
-    "dft": "DFT",
-    "experiment": "measured",
-}
-_PACKAGES: Final = ("pycalphad", "torch", "numpy", "scipy", "scikit-learn", "pymatgen", "prefect", "sqlalchemy")
+_PACKAGES: Final = (
+    "pycalphad",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pymatgen",
+    "prefect",
+    "sqlalchemy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +67,10 @@ class _Row:
     neighbours: tuple[Neighbour, ...]
 
 
-def _label(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _unit(name: str) -> str:
-    unit = PROPERTIES[name].unit if name in PROPERTIES else ""
-    return "" if unit == "1" else unit
+def _breakable(formula: str) -> Markup:
+    """A formula that a browser may break before an element."""
+    # each part is letters, digits and points of a formula, escaped like everything else
+    return Markup("<wbr>").join(re.findall(r"[A-Z][^A-Z]*", formula))
 
 
 def _asked(spec: dict[str, Any]) -> list[tuple[str, str]]:
@@ -77,7 +78,7 @@ def _asked(spec: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for name, target in (spec.get("targets") or {}).items():
         interval = interval_of(spec, name)
-        unit = _unit(name)
+        unit = shown_unit(name)
         if interval.low is not None and interval.high is not None:
             text = f"{interval.low:g} to {interval.high:g}"
         elif interval.low is not None:
@@ -86,10 +87,10 @@ def _asked(spec: dict[str, Any]) -> list[tuple[str, str]]:
             text = f"at most {interval.high:g}"
         else:
             text = str(target)
-        rows.append((_label(name), f"{text} {unit}".strip()))
+        rows.append((shown_name(name), f"{text} {unit}".strip()))
     for name, verdict in (spec.get("verdicts") or {}).items():
         temperatures = ", ".join(f"{t:g}" for t in verdict.get("temperatures_K", ()))
-        rows.append((_label(name), f"yes, at {temperatures} K"))
+        rows.append((shown_name(name), f"yes, at {temperatures} K"))
     return rows
 
 
@@ -100,7 +101,7 @@ def _cell(candidate: CandidateResult, name: str) -> _Cell | None:
     text = number(fact.value)
     if fact.sigma is not None:
         text += f" ± {number(fact.sigma, 2)}"
-    return _Cell(text, _FIDELITY_LABEL.get(fact.fidelity, fact.fidelity))
+    return _Cell(text, FIDELITY_NAMES.get(fact.fidelity, fact.fidelity))
 
 
 def _phases(candidate: CandidateResult) -> tuple[tuple[str, str], ...]:
@@ -111,7 +112,9 @@ def _phases(candidate: CandidateResult) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _best(candidates: Sequence[CandidateResult], targets: Sequence[str], index: LiteratureIndex) -> list[_Row]:
+def _best(
+    candidates: Sequence[CandidateResult], targets: Sequence[str], index: LiteratureIndex
+) -> list[_Row]:
     """Hits first, then whatever was validated, each by predicted probability."""
     validated = [c for c in candidates if c.state == "validated"]
     validated.sort(key=lambda c: (not c.hit, -(c.probability or 0.0), c.iteration, c.rank))
@@ -129,7 +132,7 @@ def _best(candidates: Sequence[CandidateResult], targets: Sequence[str], index: 
 def _kind_of_reason(part: str) -> str:
     """A reason without the values of the one candidate: ``solidus below 2173 K``."""
     match = re.fullmatch(r"(\w+) .*?\b(below|above) (.+)", part.strip())
-    return f"{_label(match[1])} {match[2]} {match[3]}" if match else _label(part.strip())
+    return f"{shown_name(match[1])} {match[2]} {match[3]}" if match else shown_name(part.strip())
 
 
 def _misses(candidates: Sequence[CandidateResult]) -> list[tuple[str, int]]:
@@ -137,7 +140,9 @@ def _misses(candidates: Sequence[CandidateResult]) -> list[tuple[str, int]]:
     counted: Counter[str] = Counter()
     for candidate in candidates:
         if candidate.state == "validated" and not candidate.hit:
-            kinds = {_kind_of_reason(p) for p in (candidate.reason or "no reason given").split(";") if p.strip()}
+            kinds = {
+                _kind_of_reason(p) for p in (candidate.reason or "no reason given").split(";") if p.strip()
+            }
             counted.update(kinds)
     return counted.most_common()
 
@@ -207,13 +212,18 @@ def build_report(session: Session, name: str | None) -> str:
     targets = [n for n in (campaign.spec.get("targets") or {}) if n in PROPERTIES]
     drawings: dict[str, list[Drawing]] = draw_all(campaign.spec, results, candidates, models)
     best = _best(candidates, targets, LiteratureIndex.load(session))
-    methods = sorted({f.method for c in candidates for f in c.facts if f.kind in {"validation", "prediction"}})
+    methods = sorted(
+        {f.method for c in candidates for f in c.facts if f.kind in {"validation", "prediction"}}
+    )
 
     folder = Path(__file__).parent
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
     environment.filters["number"] = number
+    environment.filters["breakable"] = _breakable
     environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.1f}%"
-    return environment.get_template("template.html").render(
+    return environment.get_template(
+        "template.html"
+    ).render(
         style=Markup((folder / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         campaign=campaign,
         spec=campaign.spec,
@@ -222,9 +232,10 @@ def build_report(session: Session, name: str | None) -> str:
         results=results,
         candidates=candidates,
         waiting=[c for c in candidates if c.state == "queued"],
-        targets=[(_label(n), _unit(n)) for n in targets],
+        targets=[(shown_name(n), shown_unit(n)) for n in targets],
         best=best,
         any_hit=any(row.candidate.hit for row in best),
+        any_miss=any(not row.candidate.hit for row in best),
         misses=_misses(candidates),
         failures=failures[:_FAILURES],
         failure_counts=Counter(f.state for f in failures),

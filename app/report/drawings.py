@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from app.report.inline_svg import inline_svg
+from app.report.names import FIDELITY_NAMES, shown_name, shown_unit
 from db.results import CampaignResults, CandidateResult, TrainingRecord
 from hea_loop.figures.campaign import (
     CompositionPanel,
@@ -25,13 +26,6 @@ from hea_loop.properties import PROPERTIES
 
 __all__ = ["Drawing", "draw_all", "interval_of"]
 
-_SYMBOLS: Final = {
-    "shear_modulus": "G",
-    "fracture_toughness_rice": "K_IC (Rice)",
-    "density": "density",
-    "solidus": "solidus",
-}
-_FIDELITIES: Final = {"prediction": "predicted", "calphad": "CALPHAD", "dft": "DFT", "experiment": "measured"}
 _PAIRS: Final = (("shear_modulus", "fracture_toughness_rice"), ("density", "solidus"))
 _COLUMNS: Final = 60
 """Most alloys side by side in one panel."""
@@ -86,10 +80,9 @@ def _hit_rates(results: CampaignResults) -> list[Drawing]:
 
 
 def _axis_label(name: str, fidelities: set[str]) -> str:
-    unit = PROPERTIES[name].unit
-    labels = ", ".join(_FIDELITIES[f] for f in _FIDELITIES if f in fidelities)
-    text = _SYMBOLS.get(name, name.replace("_", " "))
-    return f"{text} / {unit} ({labels})" if unit != "1" else f"{text} ({labels})"
+    unit = shown_unit(name)
+    labels = ", ".join(label for fidelity, label in FIDELITY_NAMES.items() if fidelity in fidelities)
+    return f"{shown_name(name)} / {unit} ({labels})" if unit else f"{shown_name(name)} ({labels})"
 
 
 def _pairs(spec: dict[str, Any]) -> list[tuple[str, str]]:
@@ -124,8 +117,8 @@ def _targets(spec: dict[str, Any], candidates: Sequence[CandidateResult]) -> lis
             y_target=interval_of(spec, y_name),
         )
         caption = (
-            f"{len(points)} validated candidates: {y_name.replace('_', ' ')} against "
-            f"{x_name.replace('_', ' ')}. The shaded box is the target; a filled mark is a hit in every target "
+            f"{len(points)} validated candidates: {shown_name(y_name)} against {shown_name(x_name)}. "
+            "The shaded box is the target; a filled mark is a hit in every target "
             "and verdict, these two and the others."
         )
         drawings.append(_drawing(figure, f"targets{len(drawings)}", caption))
@@ -150,7 +143,11 @@ def _compositions(spec: dict[str, Any], candidates: Sequence[CandidateResult]) -
         if not group:
             continue
         shown = group[:_COLUMNS]
-        count = f"{len(group)} alloys" if len(shown) == len(group) else f"first {len(shown)} of {len(group)} alloys"
+        count = (
+            f"{len(group)} alloys"
+            if len(shown) == len(group)
+            else f"first {len(shown)} of {len(group)} alloys"
+        )
         panels.append(
             CompositionPanel(
                 title=f"{title} ({count})",

@@ -7,12 +7,20 @@ import re
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-from hea_loop.figures.campaign import INK
+from hea_loop.figures.campaign import INK, RANDOM, STRATEGY, TARGET
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["inline_svg"]
+
+_PAGE_COLOURS = {
+    INK: "currentColor",
+    STRATEGY: "var(--strategy)",
+    RANDOM: "var(--random)",
+    TARGET: "var(--target)",
+}
+"""Colours that the page's style sheet decides, for light and dark."""
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> str:
@@ -39,7 +47,8 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
     text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r'\b(xlink:href|href)="#([^"]+)"', rf'\1="#{name}-\2"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
-    text = re.sub(re.escape(INK), "currentColor", text, flags=re.IGNORECASE)
+    for colour, style in _PAGE_COLOURS.items():
+        text = re.sub(re.escape(colour), style, text, flags=re.IGNORECASE)
     opening = re.match(r"<svg\b[^>]*>", text)
     assert opening is not None  # noqa: S101 - savefig has just written it
     box = re.search(r'viewBox="([^"]+)"', opening[0])

@@ -1,1 +1,1 @@
-"""Figures: matplotlib, arrays in and a Figure out."""
+"""Figures, made without a display and without global state."""

@@ -3,7 +3,7 @@
 Two sources of candidates are told apart by colour and by shape (blue circles for the strategy, orange
 triangles for the uniform random share; both colours of Okabe and Ito's palette for the colour-blind), and a
 hit is filled where a miss is hollow. Text and axes have the one colour ``INK``, so that whoever embeds a
-figure in a page can replace it by the colour of the page's text.
+figure in a page can replace it by the colour of the page's text; the other colours likewise.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INK",
+    "RANDOM",
+    "STRATEGY",
+    "TARGET",
     "CompositionPanel",
     "Interval",
     "Share",
@@ -32,10 +35,13 @@ __all__ = [
 
 INK: Final = "#1b1f24"
 """Colour of text and axes."""
-_STRATEGY: Final = "#0072b2"
-_RANDOM: Final = "#d55e00"
-_TARGET: Final = "#009e73"
-_COLOURS: Final = {"strategy": _STRATEGY, "random": _RANDOM}
+STRATEGY: Final = "#0072b2"
+"""Colour of the strategy's candidates."""
+RANDOM: Final = "#d55e00"
+"""Colour of the uniform random share."""
+TARGET: Final = "#009e73"
+"""Colour of targets and hits."""
+_COLOURS: Final = {"strategy": STRATEGY, "random": RANDOM}
 _MARKERS: Final = {"strategy": "o", "random": "^"}
 _LABELS: Final = {"strategy": "strategy", "random": "uniform random"}
 
@@ -96,7 +102,6 @@ def _plain(axes: Axes) -> None:
     axes.tick_params(colors=INK, labelsize=9, width=0.8)
     axes.xaxis.label.set_color(INK)
     axes.yaxis.label.set_color(INK)
-    axes.title.set_color(INK)
     axes.patch.set_visible(False)
 
 
@@ -201,7 +206,7 @@ def target_figure(
             for t, limits in ((x_target, x_limits), (y_target, y_limits))
         )
         axes.add_patch(
-            Rectangle((left, bottom), right - left, top - bottom, color=_TARGET, alpha=0.16, linewidth=0)
+            Rectangle((left, bottom), right - left, top - bottom, color=TARGET, alpha=0.16, linewidth=0)
         )
         axes.add_patch(
             Rectangle(
@@ -209,7 +214,7 @@ def target_figure(
                 right - left,
                 top - bottom,
                 fill=False,
-                edgecolor=_TARGET,
+                edgecolor=TARGET,
                 linewidth=1.2,
                 linestyle="--",
                 label="target",
@@ -252,14 +257,19 @@ def composition_figure(elements: Sequence[str], panels: Sequence[CompositionPane
         elements: Symbols of the rows, ``m`` of them.
         panels: Groups of alloys, drawn under each other on columns of one width.
     """
-    count = max(1, len(panels))
-    figure = _figure(7.4, 0.45 + count * (0.75 + 0.17 * max(1, len(elements))))
+    from matplotlib.figure import Figure
+
+    width, row, gap, foot = 7.4, 0.155, 0.46, 0.32  # inches
+    panel_height = row * max(1, len(elements))
+    height = foot + max(1, len(panels)) * (panel_height + gap)
+    figure = Figure(figsize=(width, height))
     widest = max([1, *(np.asarray(p.fractions).shape[0] for p in panels)])
     rows = [np.asarray(p.fractions, dtype=float).reshape(-1, len(elements)) for p in panels]
     top = max([1e-9, *(float(r.max()) for r in rows if r.size)])
-    blue = np.array([int(_STRATEGY[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    blue = np.array([int(STRATEGY[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     for k, (panel, fractions) in enumerate(zip(panels, rows, strict=True)):
-        axes = figure.add_subplot(count, 1, k + 1)
+        bottom = height - (k + 1) * (panel_height + gap)
+        axes = figure.add_axes((0.35 / width, bottom / height, 1 - 0.4 / width, panel_height / height))
         n = fractions.shape[0]
         # intensity as opacity, so that an absent element has the colour of the page
         image = np.empty((len(elements), n, 4))  # m x n x RGBA
@@ -274,22 +284,21 @@ def composition_figure(elements: Sequence[str], panels: Sequence[CompositionPane
                 linestyle="none",
                 marker="v",
                 markersize=4,
-                color=_TARGET,
+                color=TARGET,
                 clip_on=False,
             )
         axes.set_xlim(0, widest)
         axes.set_ylim(len(elements), 0)
         axes.set_yticks(np.arange(len(elements)) + 0.5, elements)
         axes.set_xticks([])
-        axes.set_title(panel.title, fontsize=9.5, loc="left", pad=9)
+        axes.set_title(panel.title, fontsize=9.5, loc="left", pad=12, color=INK)
         _plain(axes)
         axes.tick_params(axis="y", length=0, labelsize=7.5)
         axes.spines["bottom"].set_visible(False)
     bar = np.ones((1, 64, 4))
     bar[..., :3], bar[0, :, 3] = blue, np.linspace(0, 1, 64)
     if any(r.size for r in rows):
-        scale = figure.add_axes((0.74, 0.012, 0.2, 0.018))
-        scale.set_in_layout(False)
+        scale = figure.add_axes((1 - 1.6 / width, 0.02 / height, 1.3 / width, 0.09 / height))
         scale.imshow(bar, aspect="auto", extent=(0, 100 * top, 0, 1))
         scale.set_yticks([])
         scale.set_xticks([0, 100 * top], ["0", f"{100 * top:.0f} at.%"])
@@ -297,7 +306,6 @@ def composition_figure(elements: Sequence[str], panels: Sequence[CompositionPane
         scale.tick_params(colors=INK, labelsize=7.5, length=0, pad=1)
         for spine in scale.spines.values():
             spine.set_visible(False)
-        figure.get_layout_engine().set(rect=(0, 0.06, 1, 0.94))  # type: ignore[union-attr,call-arg]
     return figure
 
 
@@ -324,12 +332,12 @@ def training_figure(
             axes.plot(
                 steps,
                 values,
-                color=_STRATEGY,
+                color=STRATEGY,
                 alpha=0.25 + 0.75 * iteration / darkest,
                 linewidth=1.1,
                 label=f"iteration {iteration}",
             )
-        axes.set_title(name.replace("_", " "), fontsize=9.5, loc="left")
+        axes.set_title(name.replace("_", " "), fontsize=9.5, loc="left", color=INK)
         axes.set_xlabel(x_label)
         axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.7)
         _plain(axes)

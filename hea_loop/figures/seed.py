@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from hea_loop.generators.quality import element_count_histogram, pair_correlation
@@ -72,9 +74,8 @@ def figure_4(
         name: The generator's name.
     """
     figure = Figure(figsize=(12, 7.6), layout="constrained")
-    grid = figure.subplots(2, 3, width_ratios=[1.1, 0.9, 1.6])
-    longest = max(len(np.flatnonzero(element_count_histogram(x) > 0.002)) and
-                  int(np.flatnonzero(element_count_histogram(x) > 0.002).max()) + 1 for x in (real, generated))
+    grid = figure.subplots(2, 3, width_ratios=[1.1, 1.0, 1.6])
+    longest = 1 + max(int(np.flatnonzero(element_count_histogram(x) > 0.002)[-1]) for x in (real, generated))
     most = 1.1 * max(float(element_count_histogram(x).max()) for x in (real, generated))
     for row, (x, kind, colour) in enumerate(((real, "literature", _REAL), (generated, name, _MADE))):
         left, middle, right = grid[row]
@@ -90,10 +91,15 @@ def figure_4(
         figure.colorbar(image, ax=left, shrink=0.85, label="correlation of presence")
         histogram = element_count_histogram(x)
         middle.bar(np.arange(1, len(histogram) + 1), histogram, color=colour, width=0.75)
-        middle.set(xlim=(0.4, longest + 0.6), ylim=(0, most), xlabel="elements in the alloy", ylabel="share of alloys")
-        middle.set_xticks(range(1, longest + 1))
+        middle.set(
+            xlim=(0.4, longest + 0.6),
+            ylim=(0, most),
+            xlabel="elements in the alloy",
+            ylabel=f"share of {len(x)} alloys",
+        )
+        middle.set_xticks(range(1, longest + 1, 1 if longest < 12 else 2))
         middle.spines[["top", "right"]].set_visible(False)
-        _panel(middle, "B", f"Number of elements: {kind}, {len(x)} alloys")
+        _panel(middle, "B", f"Number of elements: {kind}")
         image = composition_columns(right, _sorted_sample(x, _COLUMNS, rng), elements)
         _panel(right, "C", f"Sample compositions: {kind}")
         figure.colorbar(image, ax=right, shrink=0.85, label="atomic fraction")
@@ -124,15 +130,17 @@ def figure_5(wanted: Array, reached: Array, data: Array, *, name: str) -> Figure
         axes.patch.set_visible(False)
         axes.plot([low, high], [low, high], color=_INK, linewidth=1, linestyle="--", label="exact")
         axes.scatter(wanted[:, j], reached[:, j], s=9, color=_MADE, alpha=0.45, linewidths=0, label=name)
-        axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+        axes.set(xlim=(low, high), ylim=(low, high))
+        axes.set_box_aspect(1)
         axes.set_xlabel(f"condition: {label}")
         axes.set_ylabel("linear combination of the answer")
         error = float(np.abs(wanted[:, j] - reached[:, j]).mean())
         unit = "GPa" if j == 0 else "MPa m$^{1/2}$"
         _panel(axes, _LETTERS[j], f"mean absolute error {error:.3g} {unit}")
-        axes.legend(loc="upper left", frameon=False, fontsize=8)
-        axes.text(0.98, 0.02, "grey: where the training alloys lie", transform=axes.transAxes,
-                  ha="right", fontsize=7.5, color=_REAL)
+        grey = Patch(color="#d8dee9", label="where the training alloys lie")
+        axes.legend(
+            handles=[*axes.get_legend_handles_labels()[0], grey], loc="upper left", frameon=False, fontsize=8
+        )
     return figure
 
 
@@ -175,7 +183,7 @@ def figure_6(
     figure = Figure(figsize=(3.3 * len(answers), 7), layout="constrained")
     grid = figure.subplots(2, len(answers), squeeze=False, height_ratios=[1, 1.25])
     window = _window(data, *values.values())
-    image = None
+    image: Any = None
     for j, (target, x) in enumerate(answers.items()):
         top, bottom = grid[0, j], grid[1, j]
         top.scatter(data[:, 0], data[:, 1], s=3, color="#c3c9d4", linewidths=0, label="literature")
@@ -193,9 +201,7 @@ def figure_6(
     return figure
 
 
-def figure_7(
-    data: Array, corners: Mapping[str, tuple[float, float]], values: Mapping[str, Array]
-) -> Figure:
+def figure_7(data: Array, corners: Mapping[str, tuple[float, float]], values: Mapping[str, Array]) -> Figure:
     """G against K_IC of the real alloys with the four conditions, and where the answers to each fall.
 
     Args:
@@ -208,10 +214,13 @@ def figure_7(
     window = _window(data, np.array(list(corners.values())), *values.values())
     first = grid[0]
     first.scatter(data[:, 0], data[:, 1], s=8, color=_REAL, alpha=0.5, linewidths=0)
-    correlation = float(np.corrcoef(data.T)[0, 1])
+    correlation = float(np.asarray(np.corrcoef(data.T))[0, 1])
     for letter, (g, k) in corners.items():
         first.plot(g, k, "o", color="#d1495b", markersize=6)
-        first.annotate(letter, (g, k), xytext=(6, 4), textcoords="offset points", fontsize=12, weight="bold")
+        label = first.annotate(
+            letter, (g, k), xytext=(7, 5), textcoords="offset points", fontsize=13, weight="bold"
+        )
+        label.set_path_effects([withStroke(linewidth=3, foreground="white")])
     first.set(xlim=window[0], ylim=window[1], xlabel=G_LABEL, ylabel=K_LABEL)
     _panel(first, "A", f"literature, r = {correlation:.2f}")
     for axes, (letter, (g, k)) in zip(grid[1:], corners.items(), strict=True):
@@ -239,11 +248,13 @@ def figure_8(
     """
     figure = Figure(figsize=(3.3 * len(answers), 4.2), layout="constrained")
     grid = figure.subplots(1, len(answers), squeeze=False)[0]
-    image = None
+    image: Any = None
     for axes, (letter, x) in zip(grid, answers.items(), strict=True):
         image = composition_columns(axes, _sorted_sample(x, _COLUMNS, rng), elements)
         g, k = corners[letter]
-        axes.set_title(f"{letter}:  G = {g:.0f} GPa, $K_{{IC}}$ = {k:.2f} MPa m$^{{1/2}}$", fontsize=8.5, loc="left")
+        axes.set_title(
+            f"{letter}:  G = {g:.0f} GPa, $K_{{IC}}$ = {k:.2f} MPa m$^{{1/2}}$", fontsize=8.5, loc="left"
+        )
         axes.set_xlabel(f"{min(_COLUMNS, len(x))} of {len(x)} answers")
     figure.colorbar(image, ax=grid[-1], label="atomic fraction")
     return figure

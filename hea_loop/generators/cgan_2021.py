@@ -66,7 +66,7 @@ class Cgan2021Options(BaseModel):
     """Step size of RMSProp for the critic."""
     weight_clip: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.1
     """Bound on each weight of the critic."""
-    composition_weight: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 2.0
+    composition_weight: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
     """Weight of the fractions, in units of their spread, beside the normalised properties in the critic's input."""
 
 
@@ -168,21 +168,25 @@ class Cgan2021:
         every = max(1, o.steps // _CURVE_POINTS)
         for step in range(1, o.steps + 1):
             request = requests(o.critic_steps + 1)
-            chosen = torch.randint(
-                n, (o.critic_steps + 1, o.batch_size), generator=noise, device=where
-            )
+            chosen = torch.randint(n, (o.critic_steps + 1, o.batch_size), generator=noise, device=where)
             with torch.no_grad():
                 false = answers(theta.parameters, request[:-1])
-            value = None
+            value: Any = None
             left = min(1.0, 2 * (o.steps - step + 1) / o.steps)
             descent = replace(descent, learning_rate=o.generator_learning_rate * left)
             rule = replace(rule, learning_rate=o.critic_learning_rate * left)
             for j in range(o.critic_steps):
-                phi, value = rule.step(
-                    critic_loss(pairs[chosen[j]], false[j]), phi, differentiable=False
-                )
+                phi, value = rule.step(critic_loss(pairs[chosen[j]], false[j]), phi, differentiable=False)
             theta, generator_value = self._generator_step(
-                descent, theta, rule, phi, critic, critic_loss, pairs[chosen[-1]], answers, request[-1]
+                descent=descent,
+                theta=theta,
+                rule=rule,
+                phi=phi,
+                critic=critic,
+                critic_loss=critic_loss,
+                real=pairs[chosen[-1]],
+                answers=answers,
+                request=request[-1],
             )
             if step % every == 0 or step == o.steps:
                 point = {
@@ -197,6 +201,7 @@ class Cgan2021:
 
     def _generator_step(
         self,
+        *,
         descent: DescentRule,
         theta: DescentState,
         rule: DescentRule,

@@ -48,7 +48,9 @@ class ConditionDensity:
         data = np.asarray(conditions, dtype=np.float64)
         self.mean: Array = data.mean(axis=0)
         self.scale: Array = data.std(axis=0, ddof=1)
-        if not (np.isfinite(self.scale).all() and (self.scale > _LEAST_SPREAD * np.abs(data).max(axis=0)).all()):
+        if not (
+            np.isfinite(self.scale).all() and (self.scale > _LEAST_SPREAD * np.abs(data).max(axis=0)).all()
+        ):
             raise InputError(
                 "conditions", self.scale.tolist(), "have no spread", "leave out a property that is constant"
             )

@@ -67,9 +67,8 @@ def _phase(phase: Phase, constituents: tuple[tuple[str, ...], ...]) -> list[str]
     marks = "%&" if phase.magnetic_p else "%"
     head = []
     if phase.magnetic_p:
-        head.append(
-            f"TYPE_DEFINITION & GES A_P_D {phase.name} MAGNETIC {phase.magnetic_afm_factor} {phase.magnetic_p} !"
-        )
+        factors = f"{phase.magnetic_afm_factor} {phase.magnetic_p}"
+        head.append(f"TYPE_DEFINITION & GES A_P_D {phase.name} MAGNETIC {factors} !")
     listed = " : ".join(",".join(sublattice) for sublattice in constituents)
     return [
         *head,
@@ -141,10 +140,11 @@ def build_tdb(elements: Iterable[str] | None = None) -> str:
     names = {phase.name for phase, _ in phases}
     parameters = [p for p in tables.parameters if p.elements <= chosen and p.phase in names]
     known = frozenset(f.name for f in tables.functions)
+    estimates = sum(p.status == "estimate" for p in parameters)
     text = [
         "$ refractory9: liquid, bcc, hcp and Laves phases of nine refractory metals",
         "$ compiled from validators/calphad/data; the sources are at the end",
-        f"$ {len(parameters)} parameter rows, {sum(p.status == 'estimate' for p in parameters)} of them estimates",
+        f"$ {len(parameters)} parameter rows, {estimates} of them estimates",
         "ELEMENT /- ELECTRON_GAS 0 0 0 !",
         "ELEMENT VA VACUUM 0 0 0 !",
     ]
@@ -169,7 +169,9 @@ def build_tdb(elements: Iterable[str] | None = None) -> str:
     cited = {p.reference for p in parameters} | {e.reference for e in tables.elements}
     text += ["LIST_OF_REFERENCES", "NUMBER SOURCE"]
     text += [
-        "\n    ".join(wrap(f"{r.key} '{r.citation}{'; doi ' + r.doi if r.doi else ''} ({r.attribution})'", _WIDTH))
+        "\n    ".join(
+            wrap(f"{r.key} '{r.citation}{'; doi ' + r.doi if r.doi else ''} ({r.attribution})'", _WIDTH)
+        )
         for r in tables.references
         if r.key in cited
     ]
@@ -192,7 +194,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     except OSError as error:
-        sys.stderr.write(f"--out = {str(options.out)!r}: cannot be written ({error.strerror}); give another path\n")
+        sys.stderr.write(
+            f"--out = {str(options.out)!r}: cannot be written ({error.strerror}); give another path\n"
+        )
         return 2
     return 0
 

@@ -64,7 +64,9 @@ class _Search:
             self._composition,
             index * self._step,
             self._database,
-            densities=GRID_DENSITIES[:1],  # a liquid at its onset is found by its driving force, not by the grid
+            densities=GRID_DENSITIES[
+                :1
+            ],  # a liquid at its onset is found by its driving force, not by the grid
             keep_grid=False,
         )
         if found.status is not OutcomeStatus.CONVERGED:
@@ -108,13 +110,11 @@ def require_tolerance(tolerance_K: float, field: str = "tolerance_K") -> float:
     return float(tolerance_K)
 
 
-def solidus(
-    composition: Composition, database: CalphadDatabase, *, tolerance_K: float = 1.0
-) -> Solidus:
+def solidus(composition: Composition, database: CalphadDatabase, *, tolerance_K: float = 1.0) -> Solidus:
     """Find the solidus by bisection on real equilibria.
 
-    It assumes that once liquid has appeared on heating it stays; an alloy with a retrograde liquid (none is known
-    in this database) would get one of its several answers. Nine to eleven equilibria for 1 K.
+    It assumes that once liquid has appeared on heating it stays; an alloy with a retrograde liquid (none is
+    known in this database) would get one of its several answers. Nine to eleven equilibria for 1 K.
 
     Args:
         composition: Any composition of the database's elements.

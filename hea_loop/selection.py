@@ -1,0 +1,326 @@
+"""Which generated compositions go to the validators.
+
+Ranked by the probability that every target and verdict holds. Targets that a prediction decides are known
+beforehand (the linear combination is deterministic, and a candidate is judged by the very same number), so
+they count one inside their interval and zero outside; what validators decide comes from the surrogate.
+Near-duplicates of known materials and of each other are kept out, and within one batch a candidate close to a
+chosen one counts less, so that a batch asks different questions. A share of uniform random compositions comes
+last, unfiltered by any prediction: it measures the base rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hea_loop.campaign import Campaign, Target
+from hea_loop.composition import Composition
+from hea_loop.errors import InputError
+from hea_loop.palette import Palette
+from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
+from hea_loop.surrogate import Surrogate
+
+__all__ = [
+    "Selected",
+    "Selection",
+    "SelectionReport",
+    "nearest_distance",
+    "number_at_random",
+    "predicted_violation",
+    "select",
+]
+
+Array = NDArray[np.float64]
+
+_SPREAD: Final = 3.0
+"""A candidate nearer than this many minimum distances to a chosen one counts less, in proportion."""
+
+_RANDOM_TRIES: Final = 1000
+"""Draws in a row that only give known materials before the random share is given up as exhausted."""
+
+_FLOAT_NOISE: Final = 2.5e-4
+"""A quarter of the smallest step of a distance: parts are exact, their differences in floats are not."""
+
+_ROWS_AT_ONCE: Final = 256  # bounds the distance table to 256 x known x elements numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """One composition chosen for validation.
+
+    Attributes:
+        composition: What.
+        probability: Predicted probability that all targets and verdicts hold.
+        predicted: What was predicted when it was chosen, plain numbers: each target's value; ``<name>_sigma``
+            for one that a validator decides (left out where nothing is known of it); ``p_<name>`` the
+            probability of each verdict.
+        rank: 1 is the best of the batch; the random share comes last.
+        origin: ``strategy`` or ``random``.
+    """
+
+    composition: Composition
+    probability: float
+    predicted: dict[str, float]
+    rank: int
+    origin: Literal["strategy", "random"]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionReport:
+    """What became of the generated compositions.
+
+    Attributes:
+        generated: Compositions given to the selection.
+        distinct: Different materials among them, within the palette.
+        near_known: Left out: known, or nearer than the minimum distance to a known material.
+        near_chosen: Left out: nearer than the minimum distance to a chosen one.
+        inside: Of those that are left, how many lie inside every target that a prediction decides.
+        outside_chosen: Chosen although outside a predicted target, because too few are inside: no hits.
+        wanted: Batch asked for.
+        chosen: Batch given.
+        short: ``wanted - chosen``.
+        why: Why it is short; empty if it is not.
+    """
+
+    generated: int
+    distinct: int
+    near_known: int
+    near_chosen: int
+    inside: int
+    outside_chosen: int
+    wanted: int
+    chosen: int
+    short: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The batch, best first and the random share last, with its report."""
+
+    selected: tuple[Selected, ...]
+    report: SelectionReport = field(repr=False)
+
+
+def number_at_random(number: int, share: float) -> int:
+    """Size of the random share: rounded half up, and at least one of a batch if the share is above zero."""
+    if share <= 0 or number <= 0:
+        return 0
+    return min(number, max(1, math.floor(share * number + 0.5)))
+
+
+def nearest_distance(one: Array, other: Array) -> Array:
+    """Total-variation distance of each row to its nearest row of another array.
+
+    Args:
+        one: ``n x m`` atomic fractions.
+        other: ``k x m`` atomic fractions, rows may sum to less than one (what is missing are other elements).
+
+    Returns:
+        ``n`` distances from 0 to 1; infinite where ``k`` is zero.
+    """
+    if len(other) == 0:
+        return np.full(len(one), np.inf)
+    out = np.empty(len(one))
+    outside = 1 - other.sum(axis=1)  # fraction in elements that are no columns: all of it has to be exchanged
+    for start in range(0, len(one), _ROWS_AT_ONCE):
+        block = one[start : start + _ROWS_AT_ONCE]
+        total = np.zeros((len(block), len(other)))
+        for column in range(one.shape[1]):
+            total += np.abs(block[:, None, column] - other[None, :, column])
+        out[start : start + _ROWS_AT_ONCE] = (0.5 * (total + outside)).min(axis=1)
+    return out
+
+
+def predicted_violation(
+    fractions: Array, elements: Sequence[str], targets: dict[str, Target]
+) -> tuple[Array, dict[str, Array]]:
+    """How far the predictions lie outside the targets that they decide.
+
+    Args:
+        fractions: ``n x m`` atomic fractions.
+        elements: ``m`` symbols.
+        targets: Targets by property; those that no prediction decides are passed over.
+
+    Returns:
+        ``n`` sums of the distances to the intervals, each over the interval's width (an open interval's: over
+        the magnitude of its bound), zero exactly for those inside all; and the predicted values by property.
+    """
+    names = tuple(name for name in targets if name in PREDICTED_PROPERTIES)
+    values = predict_array(fractions, tuple(elements), names) if names and len(fractions) else {}
+    violation = np.zeros(len(fractions))
+    for name in values:
+        low, high = targets[name].min, targets[name].max
+        width = abs((high if low is None else low) or 0.0) if low is None or high is None else high - low
+        scale = width if width > 0 else max(abs(low or 0.0), 1e-9)
+        below = np.maximum(low - values[name], 0) if low is not None else 0
+        above = np.maximum(values[name] - high, 0) if high is not None else 0
+        violation += np.asarray(below + above) / scale
+    return violation, values
+
+
+def select(
+    candidates: Sequence[Composition],
+    campaign: Campaign,
+    known: Sequence[Composition],
+    surrogate: Surrogate,
+    *,
+    number: int,
+    rng: np.random.Generator,
+) -> Selection:
+    """Choose a batch.
+
+    Greedy: the next is the one with the largest probability times min(1, d / 3 d_min), d its distance to the
+    nearest chosen one and d_min the campaign's minimum distance. When none inside the predicted targets is
+    left, those outside follow by how little they miss them.
+
+    Args:
+        candidates: Generated compositions; duplicates and those outside the palette are passed over.
+        campaign: Targets, palette, random share and minimum distance.
+        known: Materials that have been proposed or are known from elsewhere; elements beyond the palette
+            are allowed.
+        surrogate: What the validators will answer; its elements are the palette's.
+        number: Size of the batch, the random share included.
+        rng: Draws the random share and nothing else; the same state gives the same batch.
+
+    Raises:
+        InputError: The surrogate's elements are not the palette's, or a negative number.
+    """
+    palette = campaign.design_space()
+    if surrogate.elements != palette.elements:
+        raise InputError(
+            "surrogate", surrogate.elements, "has other elements than the palette", "fit it on the palette's"
+        )
+    if number < 0:
+        raise InputError("number", number, "is below zero", "give the size of the batch")
+    at_random = number_at_random(number, campaign.random_share)
+    distinct = [c for c in dict.fromkeys(candidates) if palette.contains(c)]
+    fractions = _rows(distinct, palette)
+    far = nearest_distance(fractions, _rows(known, palette))
+    taken = set(known)
+    free = np.array([c not in taken for c in distinct], dtype=bool)
+    free &= far >= campaign.minimum_distance - _FLOAT_NOISE
+    pool = [c for c, keep in zip(distinct, free, strict=True) if keep]
+    fractions = fractions[free]
+
+    violation, _ = predicted_violation(fractions, palette.elements, campaign.targets)
+    inside = violation <= 0
+    probability = surrogate.probability(fractions) if pool else np.empty(0)
+    chosen = _greedy(fractions, probability, violation, number - at_random, campaign.minimum_distance)
+    strategy = [pool[i] for i in chosen]
+    drawn = _random_share(palette, taken | set(strategy), at_random, rng)
+
+    rows = _rows([*strategy, *drawn], palette)
+    selected = _describe([*strategy, *drawn], rows, len(strategy), campaign, surrogate)
+    left_over = nearest_distance(fractions, fractions[chosen]) < campaign.minimum_distance - _FLOAT_NOISE
+    near_chosen = int(left_over.sum()) - len(chosen) if campaign.minimum_distance > 0 else 0
+    report = SelectionReport(
+        generated=len(candidates),
+        distinct=len(distinct),
+        near_known=len(distinct) - len(pool),
+        near_chosen=max(0, near_chosen),
+        inside=int(inside.sum()),
+        outside_chosen=int((~inside[chosen]).sum()),
+        wanted=number,
+        chosen=len(selected),
+        short=number - len(selected),
+    )
+    return Selection(selected, _explained(report, number - at_random - len(strategy), at_random - len(drawn)))
+
+
+def _rows(compositions: Sequence[Composition], palette: Palette) -> Array:
+    rows = [[c.fractions.get(e, 0.0) for e in palette.elements] for c in compositions]
+    return np.array(rows, dtype=float).reshape(-1, len(palette.elements))
+
+
+def _greedy(
+    fractions: Array, probability: Array, violation: Array, number: int, minimum_distance: float
+) -> list[int]:
+    """Indices of the chosen, best first; fewer than ``number`` when all others are too near."""
+    inside = violation <= 0
+    nearest = np.full(len(fractions), np.inf)
+    open_ = np.ones(len(fractions), dtype=bool)
+    chosen: list[int] = []
+    while len(chosen) < number and open_.any():
+        if minimum_distance > 0:
+            diversity = np.minimum(1.0, nearest / (_SPREAD * minimum_distance))
+        else:
+            diversity = np.ones(len(fractions))
+        tier = open_ & inside if (open_ & inside).any() else open_
+        # outside the targets nothing hits: there the smallest miss comes first, and probability is no matter
+        worth = np.where(inside, probability, 1 / (1 + violation)) * diversity
+        best = int(np.argmax(np.where(tier, worth, -1.0)))
+        chosen.append(best)
+        distance = 0.5 * np.abs(fractions - fractions[best]).sum(axis=1)
+        nearest = np.minimum(nearest, distance)
+        open_ &= distance >= max(minimum_distance - _FLOAT_NOISE, 0.0)
+        open_[best] = False
+    return chosen
+
+
+def _random_share(
+    palette: Palette, taken: set[Composition], number: int, rng: np.random.Generator
+) -> list[Composition]:
+    """Uniform random compositions; only exact duplicates are drawn again."""
+    out: list[Composition] = []
+    seen = set(taken)
+    misses = 0
+    while len(out) < number and misses < _RANDOM_TRIES:
+        drawn = palette.sample_uniform(1, rng)[0]
+        if drawn in seen:
+            misses += 1
+            continue
+        misses = 0
+        seen.add(drawn)
+        out.append(drawn)
+    return out
+
+
+def _describe(
+    compositions: Sequence[Composition],
+    rows: Array,
+    from_strategy: int,
+    campaign: Campaign,
+    surrogate: Surrogate,
+) -> tuple[Selected, ...]:
+    if not compositions:
+        return ()
+    violation, predictions = predicted_violation(rows, surrogate.elements, campaign.targets)
+    probability = np.where(violation <= 0, surrogate.probability(rows), 0.0)
+    columns = dict(predictions)
+    for name, estimate in surrogate.estimates(rows).items():
+        columns[name], columns[f"{name}_sigma"] = estimate.mean, estimate.sigma
+        if not np.isfinite(estimate.sigma).all():
+            del columns[name], columns[f"{name}_sigma"]
+    for name, yes in surrogate.verdict_probability(rows).items():
+        columns[f"p_{name}"] = yes
+    return tuple(
+        Selected(
+            composition=composition,
+            probability=float(probability[i]),
+            predicted={name: float(column[i]) for name, column in columns.items()},
+            rank=i + 1,
+            origin="strategy" if i < from_strategy else "random",
+        )
+        for i, composition in enumerate(compositions)
+    )
+
+
+def _explained(report: SelectionReport, missing: int, missing_random: int) -> SelectionReport:
+    reasons = []
+    if missing > 0:
+        reasons.append(
+            f"{missing} too few from the strategy: of {report.generated} generated {report.distinct} are"
+            f" distinct within the palette, {report.near_known} of them too near to known materials and"
+            f" {report.near_chosen} too near to a chosen one"
+        )
+    if missing_random > 0:
+        reasons.append(f"{missing_random} too few at random: the palette holds next to no other material")
+    if not reasons:
+        return report
+    return replace(report, why="; ".join(reasons))

@@ -1,0 +1,290 @@
+"""What the validators will answer: learned from every answer so far, with how sure that is.
+
+Two kinds of question are learned. A numeric target that a validator decides (``solidus``): a Gaussian process
+on its difference from the rule-of-mixtures melting point. A verdict that has to hold at several temperatures:
+a Gaussian process on how many of them hold, so that an alloy that misses one temperature of four tells more
+than a bare no; the probability of a yes at all of them is the mass beyond the threshold between "all" and
+"all but one" (classification by regression on the latent value: Rasmussen and Williams, Gaussian Processes
+for Machine Learning, 2006, section 6.5, ISBN 026218253X). The inputs are the atomic fractions and the size
+mismatch, which decides about Laves phases and miscibility gaps.
+
+Before anything is known the answers are the prior: a verdict holds with probability 0.5, and the solidus lies
+below the rule-of-mixtures melting point by a wide guess.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from hea_loop.campaign import Campaign, Target, Verdict
+from hea_loop.errors import InputError
+from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
+from hea_loop.scoring import KnownValue, decisive_value
+
+__all__ = ["MOST_ANSWERS", "Estimate", "Surrogate", "fit_surrogate"]
+
+Array = NDArray[np.float64]
+
+MOST_ANSWERS: Final = 500
+"""Answers that one fit takes, the newest: the cost grows with the cube, and they lie where the search is."""
+
+_FEWEST_TO_TUNE: Final = 15
+"""With fewer answers the kernel keeps its starting values: the likelihood of so few prefers extremes."""
+
+_SOLIDUS_BELOW_MELTING_K: Final = (400.0, 300.0)
+"""Mean and spread of rule-of-mixtures melting point minus solidus before any answer: a wide guess, which the
+answers replace from the second on."""
+
+_MIXTURE_PRIOR: Final = frozenset({"solidus", "liquidus"})
+_SIZE_MISMATCH_SCALE: Final = 10.0  # percent; brings the descriptor to the scale of the fractions
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Distribution of one numeric property over compositions.
+
+    Attributes:
+        mean: ``n`` means, in the property's unit.
+        sigma: ``n`` standard deviations, in the same unit.
+    """
+
+    mean: Array
+    sigma: Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Numeric:
+    name: str
+    target: Target
+    process: Any  # a fitted GaussianProcessRegressor, None without answers
+    offset: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class _YesNo:
+    name: str
+    verdict: Verdict
+    process: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Surrogate:
+    """The fitted models of one campaign; build it with :func:`fit_surrogate`.
+
+    Attributes:
+        elements: The columns of every fraction array, ``m`` of them.
+        numeric: One model per numeric target that a validator decides.
+        verdicts: One model per verdict.
+        answers: How many materials it has learned from.
+    """
+
+    elements: tuple[str, ...]
+    numeric: tuple[_Numeric, ...]
+    verdicts: tuple[_YesNo, ...]
+    answers: int
+
+    def probability(self, fractions: Array) -> Array:
+        """Probability that all targets and verdicts that validators decide hold.
+
+        The questions are taken as independent given the composition.
+
+        Args:
+            fractions: ``n x m`` atomic fractions.
+
+        Returns:
+            ``n`` numbers from 0 to 1.
+        """
+        inputs = _inputs(fractions, self.elements)
+        out = np.ones(len(inputs))
+        for model in self.numeric:
+            estimate = _numeric_estimate(model, fractions, inputs, self.elements)
+            low = -np.inf if model.target.min is None else model.target.min
+            high = np.inf if model.target.max is None else model.target.max
+            if not np.isfinite(estimate.sigma).all():
+                out *= 0.5
+                continue
+            out *= norm.cdf(high, estimate.mean, estimate.sigma) - norm.cdf(
+                low, estimate.mean, estimate.sigma
+            )
+        for probability in self._verdict_probabilities(inputs).values():
+            out *= probability
+        return out
+
+    def estimates(self, fractions: Array) -> dict[str, Estimate]:
+        """Distribution of each numeric target that validators decide.
+
+        Args:
+            fractions: ``n x m`` atomic fractions.
+
+        Returns:
+            By property; sigma is infinite (and the mean zero) for one that nobody has answered and that has
+            no physical prior.
+        """
+        inputs = _inputs(fractions, self.elements)
+        return {m.name: _numeric_estimate(m, fractions, inputs, self.elements) for m in self.numeric}
+
+    def verdict_probability(self, fractions: Array) -> dict[str, Array]:
+        """Probability of each verdict to hold at all its temperatures, ``n`` numbers each."""
+        return self._verdict_probabilities(_inputs(fractions, self.elements))
+
+    def _verdict_probabilities(self, inputs: Array) -> dict[str, Array]:
+        out = {}
+        for model in self.verdicts:
+            if model.process is None:
+                out[model.name] = np.full(len(inputs), 0.5)
+                continue
+            mean, sigma = _predict(model.process, inputs)
+            out[model.name] = np.asarray(norm.cdf(mean / np.maximum(sigma, 1e-9)), dtype=float)
+        return out
+
+
+def fit_surrogate(
+    campaign: Campaign,
+    elements: Sequence[str],
+    fractions: Array,
+    answers: Sequence[Sequence[KnownValue]],
+) -> Surrogate:
+    """Learn from all answers so far.
+
+    The fit has no random part: the same answers in the same order give the same surrogate.
+
+    Args:
+        campaign: Its targets and verdicts say what is to be learned; targets that are judged by a prediction
+            (:data:`hea_loop.prediction.PREDICTED_PROPERTIES`) are not.
+        elements: ``m`` symbols, the columns of ``fractions``.
+        fractions: ``n x m`` atomic fractions of the materials with an answer; ``n`` may be zero.
+        answers: ``n`` collections of values, one per row, oldest material first. Predictions are no
+            answers and are left out.
+
+    Raises:
+        InputError: The shapes do not fit, or an element has no pure-element values.
+    """
+    rows = np.asarray(fractions, dtype=float).reshape(-1, len(elements))
+    if rows.shape[0] != len(answers):
+        raise InputError(
+            "answers", len(answers), f"do not fit {rows.shape[0]} compositions", "give one entry per row"
+        )
+    rows, kept = rows[-MOST_ANSWERS:], [_validated(values) for values in answers[-MOST_ANSWERS:]]
+    symbols = tuple(elements)
+    inputs = _inputs(rows, symbols)
+    mean = _prior_mean(rows, symbols)
+    numeric = tuple(
+        _fit_numeric(name, target, inputs, mean, kept)
+        for name, target in campaign.targets.items()
+        if name not in PREDICTED_PROPERTIES
+    )
+    verdicts = tuple(_fit_verdict(name, v, inputs, kept) for name, v in campaign.verdicts.items())
+    return Surrogate(symbols, numeric, verdicts, len(kept))
+
+
+def _validated(values: Sequence[KnownValue]) -> list[KnownValue]:
+    return [v for v in values if v.fidelity != "prediction"]
+
+
+def _inputs(fractions: Array, elements: tuple[str, ...]) -> Array:
+    """``n x (m + 1)``: atomic fractions and the scaled size mismatch."""
+    rows = np.asarray(fractions, dtype=float)
+    if rows.ndim != 2 or rows.shape[1] != len(elements):
+        raise InputError("fractions", rows.shape, f"is not n x {len(elements)}", "one column per element")
+    if len(rows) == 0:
+        return np.empty((0, len(elements) + 1))
+    mismatch = predict_array(rows, elements, ("size_mismatch",))["size_mismatch"]
+    return np.column_stack([rows, mismatch / _SIZE_MISMATCH_SCALE])
+
+
+def _prior_mean(fractions: Array, elements: tuple[str, ...]) -> Array:
+    if len(fractions) == 0:
+        return np.empty(0)
+    name = "melting_temperature_rom"
+    return predict_array(fractions, elements, (name,))[name]
+
+
+def _fit_numeric(
+    name: str, target: Target, inputs: Array, mean: Array, answers: Sequence[Sequence[KnownValue]]
+) -> _Numeric:
+    found = [decisive_value(values, name) for values in answers]
+    rows = [i for i, value in enumerate(found) if value is not None]
+    y = np.array([value.value for value in found if value is not None])
+    physical = name in _MIXTURE_PRIOR
+    if physical:
+        y -= mean[rows]
+    prior_offset, prior_spread = (
+        (-_SOLIDUS_BELOW_MELTING_K[0], _SOLIDUS_BELOW_MELTING_K[1]) if physical else (0.0, np.inf)
+    )
+    if len(rows) < 2 or np.ptp(y) == 0:
+        offset = float(y.mean()) if rows else prior_offset
+        spread = prior_spread if physical or not rows else max(1e-3, 0.1 * abs(offset))
+        return _Numeric(name, target, None, offset, spread)
+    # few answers say little about the spread: mix the prior's in with the weight of four answers
+    variance = float(y.var())
+    if physical:
+        variance = (len(y) * variance + 4 * prior_spread**2) / (len(y) + 4)
+    offset, spread = float(y.mean()), float(np.sqrt(variance))
+    process = _fit(inputs[rows], (y - offset) / spread, noise=0.01)
+    return _Numeric(name, target, process, offset, spread)
+
+
+def _fit_verdict(
+    name: str, verdict: Verdict, inputs: Array, answers: Sequence[Sequence[KnownValue]]
+) -> _YesNo:
+    listed = len(verdict.temperatures_K)
+    rows, latent = [], []
+    for i, values in enumerate(answers):
+        found = [decisive_value(values, name, t) for t in verdict.temperatures_K]
+        held = [value.value >= 0.5 for value in found if value is not None]
+        # a missing temperature leaves the whole open, unless another one has failed already
+        if not held or (all(held) and len(held) < listed):
+            continue
+        rows.append(i)
+        # zero lies midway between "all" and "all but one"
+        latent.append((sum(held) - (listed - 0.5)) / (0.5 * listed))
+    if not rows:
+        return _YesNo(name, verdict, None)
+    return _YesNo(name, verdict, _fit(inputs[rows], np.array(latent), noise=0.1))
+
+
+def _fit(inputs: Array, y: Array, *, noise: float) -> Any:
+    """Gaussian process with zero mean on ``k x (m + 1)`` inputs and ``k`` values of the order of one."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    # Lengths are in atomic fraction. The bounds keep one-sided answers from spreading over the whole simplex.
+    kernel = ConstantKernel(1.5, (0.3, 30.0)) * Matern(0.4, (0.1, 1.5), nu=2.5) + WhiteKernel(
+        noise, (noise / 30, 3 * noise)
+    )
+    tune = len(y) >= _FEWEST_TO_TUNE and np.ptp(y) > 0
+    process = GaussianProcessRegressor(kernel, alpha=1e-8, optimizer="fmin_l_bfgs_b" if tune else None)
+    with warnings.catch_warnings():
+        # a parameter at its bound is what the bounds are for
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        process.fit(inputs, y)
+    return process
+
+
+def _predict(process: Any, inputs: Array) -> tuple[Array, Array]:
+    if len(inputs) == 0:
+        return np.empty(0), np.empty(0)
+    mean, sigma = process.predict(inputs, return_std=True)
+    return np.asarray(mean, dtype=float), np.asarray(sigma, dtype=float)
+
+
+def _numeric_estimate(
+    model: _Numeric, fractions: Array, inputs: Array, elements: tuple[str, ...]
+) -> Estimate:
+    if model.process is None:
+        mean, sigma = np.full(len(inputs), model.offset), np.full(len(inputs), model.spread)
+    else:
+        mean, sigma = _predict(model.process, inputs)
+        mean, sigma = mean * model.spread + model.offset, sigma * model.spread
+    if model.name in _MIXTURE_PRIOR:
+        mean = mean + _prior_mean(np.asarray(fractions, dtype=float), elements)
+    return Estimate(mean, np.maximum(sigma, 1e-9))
