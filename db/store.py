@@ -19,6 +19,7 @@ import os
 import re
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import Any, Final, Self
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db.migrations import HEAD, VERSION_TABLE
@@ -277,8 +278,7 @@ def _engine(url: sa.URL) -> sa.Engine:
     else:
         engine = sa.create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=20)
         event.listen(engine, "begin", _begin_postgresql)
-    event.listen(engine, "connect", _remember_process)
-    event.listen(engine, "checkout", _refuse_inherited)
+    _open_engines.add(engine)
     return engine
 
 
@@ -309,15 +309,16 @@ def _begin_postgresql(connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
 
-def _remember_process(_: Any, record: Any) -> None:
-    record.info["pid"] = os.getpid()
+_open_engines: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
 
 
-def _refuse_inherited(_: Any, record: Any, fairy: Any) -> None:
+def _forget_inherited() -> None:
     """A forked child opens its own connections: one that two processes share corrupts what both do."""
-    if record.info["pid"] != os.getpid():
-        record.dbapi_connection = fairy.dbapi_connection = None
-        raise DisconnectionError("the connection belongs to the parent process")
+    for engine in _open_engines:
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_inherited)
 
 
 @contextmanager

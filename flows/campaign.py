@@ -125,7 +125,7 @@ def run_campaign(
     if claimed.interrupted_flow_run_id not in {None, flow_run.id}:
         mark_crashed(str(claimed.interrupted_flow_run_id), f"interrupted; {spec.name} goes on in another run")
     # The workers load their database while the first generator trains.
-    shared_pool().warm(calphad_request(spec).configuration)
+    shared_pool().warm_up()
     try:
         with _kept_alive(store, claimed.campaign_id, owner):
             state, reason = _turn(store, spec, claimed.campaign_id, owner, database_url, limit=max_iterations)
@@ -255,8 +255,8 @@ def _collect(store: Store, iteration_id: int, number: int, owner: str, database_
         if not jobs:
             return
         emit(ProgressEvent(name, number, iterations, "collecting", total - len(jobs), total))
-        waiting = chunks(jobs, CHUNK_SIZE)
-        # As many chunks at a time as there are processes: what is not handed out costs nothing when killed.
+        # Small enough that every process gets several: one slow alloy must not hold up the rest.
+        waiting = chunks(jobs, max(1, min(CHUNK_SIZE, len(jobs) // (3 * WORKERS))))
         futures = [
             validate_chunk.with_options(tags=[name]).submit(chunk, iteration_id, owner, database_url)
             for chunk in waiting
@@ -282,7 +282,7 @@ def _publish(store: Store, campaign: str, number: int) -> None:
     """Show the hit rates so far: to whoever listens, and in Prefect as an artifact."""
     with store.read() as session:
         results = campaign_results(session, campaign)
-    table = [iteration.as_row() for iteration in results.iterations]
+    table = results.to_json()["iterations"]
     key = re.sub(r"[^a-z0-9]+", "-", f"hit-rate-{campaign}".lower()).strip("-")
     create_table_artifact(key=key, table=table, description=f"Hit rate of every iteration of {campaign}")
     latest = next(i for i in results.iterations if i.iteration == number)

@@ -6,6 +6,7 @@ it, and binds its port before it says which, so that two never meet on one.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -23,6 +24,7 @@ __all__ = ["ServerStartError", "local_server"]
 
 _START_TIMEOUT_S: Final = 120.0
 _POLL_S: Final = 0.5
+_DRAIN_S: Final = 5.0
 
 
 class ServerStartError(HeaLoopError):
@@ -63,7 +65,10 @@ def local_server() -> Iterator[str]:
     try:
         url = _wait_until_ready(process)
         with temporary_settings({PREFECT_API_URL: url}):
-            yield url
+            try:
+                yield url
+            finally:
+                _tell_all()
     finally:
         process.terminate()
         try:
@@ -71,6 +76,18 @@ def local_server() -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _tell_all() -> None:
+    """Send what is left of logs and events: without a server Prefect would try for a minute at exit."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogHandler
+
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, APILogHandler):
+                handler.flush()
+    EventsWorker.drain_all(timeout=_DRAIN_S)
 
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> str:

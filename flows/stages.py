@@ -14,7 +14,7 @@ from hea_loop.surrogate import fit_surrogate
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
-from validators.pool import WorkerDiedError, shared_pool
+from validators.pool import WorkerDied, shared_pool
 
 from db import models
 from db.campaigns import NewCandidate, TrainedModel, jobs_created, save_candidates, save_model, specification
@@ -141,9 +141,12 @@ def dispatch_jobs(iteration_id: int, number: int, owner: str, database_url: str 
         return dispatch(session, iteration_id, owner, calphad_request(campaign))
 
 
-@task(
-    name="validate chunk", task_run_name=_chunk_name, cache_policy=NO_CACHE
-)
+def _chunk_name() -> str:
+    jobs = task_run.parameters["job_ids"]
+    return f"validate {len(jobs)} jobs from {jobs[0]}"
+
+
+@task(name="validate chunk", task_run_name=_chunk_name, cache_policy=NO_CACHE)
 def validate_chunk(job_ids: list[int], iteration_id: int, owner: str, database_url: str | None) -> int:
     """Run some jobs in the validators' processes and store their outcomes; return how many were stored.
 
@@ -160,9 +163,9 @@ def validate_chunk(job_ids: list[int], iteration_id: int, owner: str, database_u
     pool = shared_pool()
     try:
         try:
-            outcomes = pool.validate_many(list(compositions.values()), settings)
+            outcomes = pool.validate(list(compositions.values()), settings).result()
             answered = dict(zip(compositions, outcomes, strict=True))
-        except WorkerDiedError:
+        except WorkerDied:
             answered = {job: _alone(job, compositions, settings) for job in compositions}
     except BaseException:
         with store.write() as session:
@@ -179,8 +182,8 @@ def _alone(job: int, compositions: dict[int, object], settings: object) -> Outco
 
     for _ in range(WORKER_DEATHS):
         try:
-            return shared_pool().validate_many([compositions[job]], settings)[0]
-        except WorkerDiedError as error:
+            return shared_pool().validate([compositions[job]], settings).result()[0]
+        except WorkerDied as error:
             last = str(error)
     return Outcome(
         OutcomeStatus.FAILED, "calphad", message=f"took down its worker process {WORKER_DEATHS} times: {last}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hea_loop.composition import parse_composition
+from hea_loop import parse_composition
 from hea_loop.errors import InputError
 from validators.calphad import CalphadSettings, validate_many
 from validators.pool import ValidatorPool, WorkerDied, shared_pool

@@ -1,8 +1,9 @@
 """A pool of worker processes for chunks of validations.
 
-pycalphad holds the interpreter lock and keeps much per process, so chunks run in processes that live as long as
-the one that started them. They are spawned, not forked: a fork of a process with threads (Prefect's, Torch's)
-may hang. A worker that dies does not take the pool with it, and a parent that dies takes its workers with it.
+pycalphad holds the interpreter lock and keeps much per process, so chunks run in processes that live as long
+as the one that started them. They are spawned, not forked: a fork of a process with threads (Prefect's,
+Torch's) may hang. A worker that dies does not take the pool with it, and a parent that dies takes its
+workers with it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from functools import partial
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
 from hea_loop.errors import HeaLoopError, InputError
 
@@ -42,7 +44,7 @@ _THREAD_VARIABLES: Final = (
 
 
 class WorkerDied(HeaLoopError):  # noqa: N818 - says what happened
-    """A worker process was killed while it held the chunk: nothing is known of it, and it may be tried again."""
+    """A worker process was killed while it held the chunk: nothing is known of it; it may be tried again."""
 
 
 def default_workers() -> int:
@@ -125,11 +127,12 @@ class ValidatorPool:
         """Run a function of a module in a worker.
 
         Returns:
-            A future. It raises :class:`WorkerDied` if the worker was killed, and what the function raised otherwise.
+            A future. It raises :class:`WorkerDied` if the worker was killed, and what the function raised
+            otherwise.
         """
         answer: Future[_R] = Future()
 
-        def pass_on(inner: Future[_R], executor: ProcessPoolExecutor) -> None:
+        def pass_on(executor: ProcessPoolExecutor, inner: Future[_R]) -> None:
             if inner.cancelled():
                 self._lost(answer)
                 return
@@ -150,7 +153,7 @@ class ValidatorPool:
                 self._drop(executor)
                 continue
             answer.set_running_or_notify_cancel()
-            submitted.add_done_callback(lambda inner, executor=executor: pass_on(inner, executor))
+            submitted.add_done_callback(partial(pass_on, executor))
             return answer
         answer.set_running_or_notify_cancel()
         self._lost(answer)
@@ -187,7 +190,7 @@ class ValidatorPool:
         if executor is not None:
             executor.shutdown(wait=True, cancel_futures=True)
 
-    def __enter__(self) -> ValidatorPool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -67,9 +67,8 @@ def _phase(phase: Phase, constituents: tuple[tuple[str, ...], ...]) -> list[str]
     marks = "%&" if phase.magnetic_p else "%"
     head = []
     if phase.magnetic_p:
-        head.append(
-            f"TYPE_DEFINITION & GES A_P_D {phase.name} MAGNETIC {phase.magnetic_afm_factor} {phase.magnetic_p} !"
-        )
+        factors = f"{phase.magnetic_afm_factor} {phase.magnetic_p}"
+        head.append(f"TYPE_DEFINITION & GES A_P_D {phase.name} MAGNETIC {factors} !")
     listed = " : ".join(",".join(sublattice) for sublattice in constituents)
     return [
         *head,
@@ -141,10 +140,11 @@ def build_tdb(elements: Iterable[str] | None = None) -> str:
     names = {phase.name for phase, _ in phases}
     parameters = [p for p in tables.parameters if p.elements <= chosen and p.phase in names]
     known = frozenset(f.name for f in tables.functions)
+    estimates = sum(p.status == "estimate" for p in parameters)
     text = [
         "$ refractory9: liquid, bcc, hcp and Laves phases of nine refractory metals",
         "$ compiled from validators/calphad/data; the sources are at the end",
-        f"$ {len(parameters)} parameter rows, {sum(p.status == 'estimate' for p in parameters)} of them estimates",
+        f"$ {len(parameters)} parameter rows, {estimates} of them estimates",
         "ELEMENT /- ELECTRON_GAS 0 0 0 !",
         "ELEMENT VA VACUUM 0 0 0 !",
     ]

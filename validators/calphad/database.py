@@ -1,4 +1,4 @@
-"""Thermodynamic databases: the project's own, compiled in memory, or any TDB file; parsed once per process."""
+"""Thermodynamic databases: the project's own, compiled in memory, or any TDB; parsed once per process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
-from validators.calphad.build import build_tdb
 
 __all__ = ["OWN_DATABASE", "CalphadDatabase", "load_database"]
 
@@ -37,7 +36,8 @@ class CalphadDatabase:
         parsed: The pycalphad ``Database``.
         systems: What :mod:`validators.calphad.equilibrium` builds per set of components, kept here so that it
             is built once per process.
-        melting_points: Melting points of elements in K that :mod:`validators.calphad.solidus` has found so far.
+        melting_points: Melting points of elements in K that :mod:`validators.calphad.solidus` has found so
+        far.
     """
 
     name: str
@@ -56,10 +56,11 @@ class CalphadDatabase:
         """
         missing = sorted(set(composition.elements) - set(self.elements))
         if missing:
+            verb = "is" if len(missing) == 1 else "are"
             raise InputError(
                 "composition",
                 composition.formula,
-                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not in the database {self.name}",
+                f"{', '.join(missing)} {verb} not in the database {self.name}",
                 f"use only {', '.join(self.elements)}, or a TDB that has {', '.join(missing)}",
             )
 
@@ -84,6 +85,8 @@ def load_database(name_or_path: str | Path = OWN_DATABASE) -> CalphadDatabase:
 
 @lru_cache(maxsize=1)
 def _own_text() -> str:
+    from validators.calphad.build import build_tdb  # imported late, so that it can be run as a program
+
     return build_tdb()
 
 
@@ -103,14 +106,13 @@ def _read(path: Path) -> str:
 def _parse(text: str, name: str, given: str) -> CalphadDatabase:
     from pycalphad import Database
 
-    printed = io.StringIO()
     try:
-        # pycalphad prints the command that it could not read before it raises
-        with contextlib.redirect_stdout(printed):
+        # pycalphad prints the command that it could not read before it raises; the error says it as well
+        with contextlib.redirect_stdout(io.StringIO()):
             parsed = Database.from_string(text, fmt="tdb")
-    except Exception as error:  # a dozen types, from pyparsing, pycalphad, symengine and the standard library
+    except Exception as error:  # noqa: BLE001 - from pyparsing, pycalphad, symengine and the standard library
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        problem = f"cannot be parsed{_where(text, printed.getvalue())}: {reason}"
+        problem = f"cannot be parsed{_where(str(error))}: {reason}"
         raise InputError("database", given, problem, _MEND_TDB) from None
     elements = tuple(sorted(e.capitalize() for e in parsed.elements - {"VA", "/-"}))
     if not elements or not parsed.phases:
@@ -126,19 +128,10 @@ def _parse(text: str, name: str, given: str) -> CalphadDatabase:
     )
 
 
-def _where(text: str, printed: str) -> str:
-    """The line of the command that pycalphad printed as the one it failed on."""
-    command = re.sub(r"\s+", "", printed.partition("Failed while parsing:")[2]).upper()
-    if not command:
-        return ""
-    bare = re.sub(r"^\s*\$.*$", "", text, flags=re.MULTILINE)
-    start = 0
-    for piece in bare.split("!"):
-        if re.sub(r"\s+", "", piece).upper()[:40] == command[:40]:
-            first = start + len(piece) - len(piece.lstrip())
-            return f" at line {bare.count(chr(10), 0, first) + 1}"
-        start += len(piece) + 1
-    return f" at {printed.strip()[:80]!r}"
+def _where(reason: str) -> str:
+    """The line, where the parser says one."""
+    line = re.search(r"\(line:(\d+)", reason)
+    return f" at line {line[1]}" if line else ""
 
 
 def _line_of(text: str, word: str) -> str:
@@ -175,7 +168,7 @@ def _check_models(parsed: Any, given: str) -> None:
     for phase in sorted(parsed.phases):
         try:
             Model(parsed, sorted(parsed.elements - {"/-"}), phase)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - likewise
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise InputError(
                 "database",

@@ -1,8 +1,8 @@
 """Phase records that share what does not depend on the elements.
 
-Compiling is what a new set of elements costs. Most of the compiled functions are amounts of an element per phase,
-which are the same function of position for every phase with the same sublattices: they are compiled once per
-process here, which cuts the cost of a new set of elements to less than half.
+Compiling is what a new set of elements costs. Most of the compiled functions are amounts of an element per
+phase, which are the same function of position for every phase with the same sublattices: they are compiled
+once per process here, which cuts the cost of a new set of elements to less than half.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ class CalphadSettings:
 
     Attributes:
         database: ``refractory9`` or the path of a TDB.
-        temperatures_K: Temperatures of the verdict and of the phase fractions, K, each once, in ascending order.
+        temperatures_K: Temperatures of the verdict and of the phase fractions, K, each once, in ascending
+        order.
         properties: Which of ``single_phase_bcc``, ``phase_fraction`` and ``solidus``.
         solidus_tolerance_K: Width of the bracket that the solidus is narrowed to, K.
 
@@ -82,7 +83,7 @@ class CalphadSettings:
             "temperatures_K": list(self.temperatures_K),
             "properties": list(self.properties),
             "solidus_tolerance_K": self.solidus_tolerance_K,
-            "grid_densities": list(GRID_DENSITIES),
+            "grid_densities": [list(density) for density in GRID_DENSITIES],
             "present_above": PRESENT_ABOVE,
         }
 

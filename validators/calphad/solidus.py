@@ -113,8 +113,8 @@ def require_tolerance(tolerance_K: float, field: str = "tolerance_K") -> float:
 def solidus(composition: Composition, database: CalphadDatabase, *, tolerance_K: float = 1.0) -> Solidus:
     """Find the solidus by bisection on real equilibria.
 
-    It assumes that once liquid has appeared on heating it stays; an alloy with a retrograde liquid (none is known
-    in this database) would get one of its several answers. Nine to eleven equilibria for 1 K.
+    It assumes that once liquid has appeared on heating it stays; an alloy with a retrograde liquid (none is
+    known in this database) would get one of its several answers. Nine to eleven equilibria for 1 K.
 
     Args:
         composition: Any composition of the database's elements.

@@ -4,9 +4,9 @@ pycalphad's ``equilibrium`` builds models, compiles them and samples the energy 
 Here the first two happen once per process for each set of components (0.2 to 1.1 s), and what is left is the
 work of :meth:`pycalphad.Workspace.recompute`: sample, convex hull, minimise.
 
-Phase records of all nine elements could serve every subset in principle; in practice an alloy of five elements
-then costs as much as one of nine (17 equilibria a second instead of 126), so there is one set of records for
-each set of components, and the least recently used are dropped beyond ``_KEPT``.
+Phase records of all nine elements could serve every subset in principle; in practice an alloy of five
+elements then costs as much as one of nine (17 equilibria a second instead of 126), so there is one set of
+records for each set of components, and the least recently used are dropped beyond ``_KEPT``.
 """
 
 from __future__ import annotations
@@ -82,12 +82,13 @@ class System:
             raise DofError(f"no phase of {database.name} can be formed by {'-'.join(elements)}")
         self._models = instantiate_models(self._parsed, self._components, list(self.phases))
         self._records = SharedRecordFactory(self._parsed, self._components, [v.N, v.P, v.T], self._models)
-        self._grids: OrderedDict[tuple[float, int], Any] = OrderedDict()
+        self._grids: OrderedDict[tuple[float, tuple[int, int]], Any] = OrderedDict()
 
-    def _grid(self, temperature_K: float, density: int, *, keep: bool) -> Any:
+    def _grid(self, temperature_K: float, density: tuple[int, int], *, keep: bool) -> Any:
         """The sampled energy surface: it depends on the temperature, not on the composition."""
         from pycalphad import calculate
 
+        elsewhere, in_bcc = density
         key = (temperature_K, density)
         grid = self._grids.get(key)
         if grid is None:
@@ -100,7 +101,7 @@ class System:
                 output="GM",
                 fake_points=True,
                 to_xarray=False,
-                pdens=density,
+                pdens=[{p: in_bcc for p in self.phases if p.startswith("BCC")}, elsewhere],
                 T=[temperature_K],
                 P=[PRESSURE_PA],
                 N=[1.0],
@@ -112,14 +113,19 @@ class System:
         return grid
 
     def minimise(
-        self, composition: Composition, temperature_K: float, density: int, *, keep_grid: bool = False
+        self,
+        composition: Composition,
+        temperature_K: float,
+        density: tuple[int, int],
+        *,
+        keep_grid: bool = False,
     ) -> RawEquilibrium:
         """Minimise the Gibbs energy at 101325 Pa and one mole of atoms.
 
         Args:
             composition: A composition of exactly this system's elements.
             temperature_K: Temperature, K.
-            density: Points that pycalphad samples per degree of freedom of a phase.
+            density: Points that pycalphad samples per degree of freedom of any phase, and of a bcc phase.
             keep_grid: Keep the sampled surface for the next composition at this temperature.
         """
         from pycalphad import variables as v

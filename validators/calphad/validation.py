@@ -20,16 +20,16 @@ def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
     """Answer everything that the settings ask for, or nothing.
 
     An outcome is all of its values or none: one equilibrium without an answer makes the outcome
-    ``unconverged``, one error makes it ``failed``, since a candidate that is judged on half of its targets would
-    be judged wrongly.
+    ``unconverged``, one error makes it ``failed``, since a candidate that is judged on half of its targets
+    would be judged wrongly.
 
     Args:
         composition: The alloy.
         settings: What is asked.
 
     Returns:
-        Per temperature one ``single_phase_bcc`` (1.0 or 0.0, the phases with their fractions in its detail) and
-        one ``phase_fraction`` per phase entry; one ``solidus`` (K); each only if asked for.
+        Per temperature one ``single_phase_bcc`` (1.0 or 0.0, the phases with their fractions in its detail)
+        and one ``phase_fraction`` per phase entry; one ``solidus`` (K); each only if asked for.
 
     Raises:
         InputError: An element that the database does not have, or a database that cannot be used.
@@ -91,8 +91,8 @@ def _one_of_many(composition: Composition, settings: CalphadSettings, database: 
 def validate_many(compositions: Sequence[Composition], settings: CalphadSettings) -> list[Outcome]:
     """Validate a chunk; one outcome per composition, in the order given.
 
-    An alloy that cannot be answered, an element outside the database included, becomes a ``failed`` outcome of its
-    own and takes nothing from the others. The answers do not depend on the order or on the chunk.
+    An alloy that cannot be answered, an element outside the database included, becomes a ``failed`` outcome
+    of its own and takes nothing from the others. The answers do not depend on the order or on the chunk.
 
     Raises:
         InputError: The database cannot be used, so that none of them can be answered.
