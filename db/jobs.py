@@ -142,12 +142,16 @@ def dispatch(session: Session, iteration_id: int, owner: str, request: JobReques
 
 
 def open_jobs(session: Session, iteration_id: int) -> list[int]:
-    """Jobs of an iteration that are not finished, in order of rank."""
+    """Jobs of an iteration that are not finished, those of one alloy system side by side.
+
+    What a worker builds for a system serves its other alloys too.
+    """
     statement = (
         select(models.Job.id)
         .join(models.Candidate)
+        .join(models.Material)
         .where(models.Candidate.iteration_id == iteration_id, models.Job.state.not_in(_FINAL))
-        .order_by(models.Candidate.rank, models.Job.id)
+        .order_by(models.Material.system, models.Job.id)
     )
     return list(session.scalars(statement))
 

@@ -61,9 +61,13 @@ def run_locally(
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # an error is raised here: once is enough
     from flows.campaign import run_campaign
     from flows.local_server import local_server
+    from flows.stores import close_stores
 
-    with local_server(), listening(progress):
-        outcome = CampaignOutcome(**run_campaign(campaign, database_url, max_iterations))
+    try:
+        with local_server(), listening(progress):
+            outcome = CampaignOutcome(**run_campaign(campaign, database_url, max_iterations))
+    finally:
+        close_stores()
     if outcome.state == "busy":
         raise CampaignBusyError(outcome.reason)
     return outcome

@@ -6,7 +6,7 @@ import threading
 
 from db.store import Store, open_store
 
-__all__ = ["store_for"]
+__all__ = ["close_stores", "store_for"]
 
 _stores: dict[str | None, Store] = {}
 _lock = threading.Lock()
@@ -18,3 +18,10 @@ def store_for(database_url: str | None) -> Store:
         if database_url not in _stores:
             _stores[database_url] = open_store(database_url)
         return _stores[database_url]
+
+
+def close_stores() -> None:
+    """Close this process's stores: SQLite then folds its write-ahead log into the one file."""
+    with _lock:
+        while _stores:
+            _stores.popitem()[1].close()
