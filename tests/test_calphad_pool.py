@@ -48,6 +48,7 @@ def _block() -> None:
     threading.Event().wait(600)
 
 
+@pytest.mark.slow
 def test_a_pool_answers_as_this_process_does_and_survives_the_death_of_a_worker():
     with ValidatorPool(1) as pool:
         expected = _answers(validate_many(ALLOYS, SETTINGS))

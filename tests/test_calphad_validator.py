@@ -113,6 +113,7 @@ def test_phase_fractions_are_values_of_their_own_when_asked_for():
     assert sum(v.value for v in values) == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_answers_do_not_depend_on_order_chunk_or_process():
     rng = np.random.default_rng(3)
     elements = ("Hf", "Mo", "Nb", "Ti", "V")
@@ -236,3 +237,18 @@ def test_systems_of_elements_are_kept_and_the_oldest_dropped(monkeypatch):
     system_for(database, ("Nb", "W"))
     assert len(database.systems) == 1
     assert isinstance(system_for(database, ("Mo", "Nb")), System)
+
+
+def test_samplings_are_kept_within_a_number_of_bytes():
+    from validators.calphad.systems import _GridCache
+
+    class Grid:
+        data_vars = {"GM": (["points"], np.zeros(100))}  # noqa: RUF012 - as pycalphad's dataset has it
+
+    cache = _GridCache(budget=2000)
+    grids = [Grid(), Grid(), Grid()]
+    cache.put("a", grids[0])
+    cache.put("b", grids[1])
+    assert cache.get("a") is grids[0]
+    cache.put("c", grids[2])
+    assert [cache.get(key) for key in "abc"] == [grids[0], None, grids[2]]

@@ -29,7 +29,7 @@ PRESSURE_PA: Final = 101325.0
 """Pressure of every equilibrium, Pa."""
 
 _KEPT: Final = 96  # about 2 MB each
-_GRIDS_KEPT: Final = 8
+_GRID_BYTES: Final = 64 * 2**20  # of all kept samplings of a process
 _LOCK: Final = threading.RLock()
 
 
@@ -52,6 +52,32 @@ class RawEquilibrium:
     potentials: NDArray[np.float64]
     energy: float
     overlooked: float
+
+
+class _GridCache:
+    """Samplings that are used again, the least recently used dropped beyond a number of bytes."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._held: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: Any) -> Any:
+        if key not in self._held:
+            return None
+        self._held.move_to_end(key)
+        return self._held[key][0]
+
+    def put(self, key: Any, grid: Any) -> None:
+        size = sum(values.nbytes for _, values in grid.data_vars.values())
+        self._held[key] = (grid, size)
+        self._bytes += size
+        while self._bytes > self._budget:
+            _, (_, freed) = self._held.popitem(last=False)
+            self._bytes -= freed
+
+
+_GRIDS: Final = _GridCache(_GRID_BYTES)
 
 
 class System:
@@ -82,15 +108,13 @@ class System:
             raise DofError(f"no phase of {database.name} can be formed by {'-'.join(elements)}")
         self._models = instantiate_models(self._parsed, self._components, list(self.phases))
         self._records = SharedRecordFactory(self._parsed, self._components, [v.N, v.P, v.T], self._models)
-        self._grids: OrderedDict[tuple[float, tuple[int, int]], Any] = OrderedDict()
 
     def _grid(self, temperature_K: float, density: tuple[int, int], *, keep: bool) -> Any:
         """The sampled energy surface: it depends on the temperature, not on the composition."""
         from pycalphad import calculate
 
         elsewhere, in_bcc = density
-        key = (temperature_K, density)
-        grid = self._grids.get(key)
+        grid = _GRIDS.get((self, temperature_K, density))
         if grid is None:
             grid = calculate(
                 self._parsed,
@@ -107,9 +131,7 @@ class System:
                 N=[1.0],
             )
             if keep:
-                self._grids[key] = grid
-                while len(self._grids) > _GRIDS_KEPT:
-                    self._grids.popitem(last=False)
+                _GRIDS.put((self, temperature_K, density), grid)
         return grid
 
     def minimise(
