@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -56,6 +57,7 @@ class RunProgress:
         self._start = clock()
         self._first: float | None = None
         self._last_line = ""
+        self._iterations = 0
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
@@ -87,6 +89,9 @@ class RunProgress:
 
     def __call__(self, event: ProgressEvent) -> None:
         """Show one event."""
+        # a stage that knows only of the iterations so far does not make the campaign shorter
+        self._iterations = max(self._iterations, event.iterations)
+        event = replace(event, iterations=self._iterations)
         done = fraction_done(event)
         where = f"iteration {event.iteration}/{event.iterations}: " if event.iteration else ""
         text = f"{where}{_VERB.get(event.stage, event.stage)}"

@@ -150,7 +150,7 @@ def hit_rate_figure(iterations: ArrayLike, shares: Sequence[Share]) -> Figure:
     axes.set_axisbelow(True)
     _plain(axes)
     if axes.get_legend_handles_labels()[0]:
-        _legend(axes, loc="upper left")
+        _legend(axes, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, columnspacing=1.6)
     return figure
 
 
@@ -341,6 +341,10 @@ def training_figure(
         axes.set_xlabel(x_label)
         axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.7)
         _plain(axes)
-        if k == 0 and len(curves) > 1:
-            _legend(axes)
+    if len(curves) > 1 and names:
+        # outside the axes: curves of six iterations leave no free corner
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize=8.5, labelcolor=INK
+        )
     return figure
