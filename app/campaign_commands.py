@@ -107,7 +107,7 @@ def run(
     target = None if no_report else (report or Path("reports") / f"{spec.name}.html")
     if target is not None:
         campaign_run.check_report_path(target)
-    campaign_run.prepare(spec)
+    campaign_run.prepare(spec, database_url)
     with RunProgress() as progress:
         campaign_run.run(spec, database_url=database_url, max_iterations=iterations, progress=progress)
 

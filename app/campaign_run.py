@@ -58,20 +58,24 @@ def check_report_path(path: Path, field: str = "--report") -> None:
     if not nearest.is_dir():
         raise InputError(field, str(path), f"{nearest} is not a directory", "name a file in a directory")
     if not os.access(nearest, os.W_OK):
-        raise InputError(
-            field, str(path), f"the directory {nearest} cannot be written", "name another place"
-        )
+        raise InputError(field, str(path), f"the directory {nearest} cannot be written", "name another place")
 
 
-def prepare(campaign: Campaign) -> None:
-    """Refuse what would fail later, before the store is touched.
+def prepare(campaign: Campaign, database_url: str | None) -> None:
+    """Refuse what would fail later, before anything is started; then enter the campaign into the store.
 
     Raises:
-        InputError: An unknown strategy or option, a missing database, elements that it does not have.
+        InputError: An unknown strategy or option, a missing database, elements that it does not have, a name
+            that another campaign has.
+        StoreError: The store cannot be used.
     """
+    from db.campaigns import register
+    from db.store import open_store
     from flows.planning import check_campaign
 
     check_campaign(campaign)
+    with open_store(database_url) as store, store.write() as session:
+        register(session, campaign)
 
 
 def run(

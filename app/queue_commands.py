@@ -105,7 +105,9 @@ def _decide(
 
     beyond = next((i for i in ids if not 0 < i < 2**31), None)
     if beyond is not None:  # PostgreSQL's integers end there
-        raise InputError("candidate", beyond, "is no id of the store", "see the ids with `hea-loop queue list`")
+        raise InputError(
+            "candidate", beyond, "is no id of the store", "see the ids with `hea-loop queue list`"
+        )
     name = getpass.getuser() if who is None else who
     with open_existing_store(database_url) as store, store.write() as session:
         recorded = [

@@ -58,7 +58,7 @@ def run_locally(
     # Before Prefect is imported: nobody asked it to report usage, and the terminal belongs to the progress.
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # an error is raised here: once is enough
     from flows.campaign import run_campaign
     from flows.local_server import local_server
 

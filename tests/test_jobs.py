@@ -22,7 +22,7 @@ from hea_loop.errors import InputError
 from hea_loop.scoring import wilson_interval
 from tests.small_campaign import small_campaign
 
-FORMULAS = ("HfNbTa", "NbTaTi", "MoNbTa", "NbTiZr")
+FORMULAS = ("HfNbTa", "NbTaTi", "MoNbTa", "MoNbTi")
 MODEL = TrainedModel("cgan-2021", b"weights", {}, {}, [], "cpu", 1)
 
 

@@ -60,6 +60,10 @@ FAULTS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "no name": (without("name"), ("name", "is missing")),
     "empty name": (changed(("name",), ""), ("name", "''")),
     "name with a slash": (changed(("name",), "../up"), ("name", "'../up'")),
+    "name of another campaign": (
+        changed(("name",), "example"),
+        ("name", "'example'", "in the store with another"),
+    ),
     "name that is too long": (changed(("name",), "x" * 64), ("name", "xxx")),
     "no palette": (without("palette"), ("palette", "is missing")),
     "palette without elements": (changed(("palette", "elements"), {}), ("palette.elements", "{}")),

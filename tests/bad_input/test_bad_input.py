@@ -49,12 +49,16 @@ COMPOSITIONS = {
     "amount that is not a number": _case("predict", "Nb nan Ti 50", names=("'Nb nan Ti 50'",)),
     "infinite amount": _case("predict", "Nb1e999Ti", names=("'Nb1e999Ti'", "exponents")),
     "balance of no element": _case("predict", "10Al 5Cr bal", names=("bal",)),
-    "nothing left for the balance": _case("predict", "Al60 Cr50 Nb bal", names=("'Al60 Cr50 Nb bal'", "balance")),
+    "nothing left for the balance": _case(
+        "predict", "Al60 Cr50 Nb bal", names=("'Al60 Cr50 Nb bal'", "balance")
+    ),
     "hyphens without a unit": _case("predict", "Ti-6Al-4V", names=("'Ti-6Al-4V'", "wt.%")),
     "two units": _case("predict", "Nb50Ti50 at.% wt.%", names=("two units",)),
     "control character": _case("predict", "Nb\x1b[31mTi", names=("composition", "\\x1b")),
     "line break": _case("predict", "Nb\nXx", names=("composition", "Xx")),
-    "unknown property": _case("predict", "NbTi", "--property", "hardnes", names=("--property", "'hardnes'", "hardness")),
+    "unknown property": _case(
+        "predict", "NbTi", "--property", "hardnes", names=("--property", "'hardnes'", "hardness")
+    ),
     "composition of show": _case("show", "Xx", names=("composition", "'Xx'")),
     "no composition": _case("predict", names=("composition", "stdin")),
     "bad line on stdin": _case("predict", "-", stdin="NbTi\nNbQq\n", names=("stdin line 2", "'NbQq'")),
@@ -63,17 +67,27 @@ COMPOSITIONS = {
     "directory for a file": _case("predict", "--file", "folder", names=("--file", "'folder'", "directory")),
     "file with NUL bytes": _case("predict", "--file", "nul.txt", names=("--file", "'nul.txt'", "NUL")),
     "CSV with NUL bytes": _case("predict", "--file", "nul.csv", names=("--file", "'nul.csv'", "NUL")),
-    "file that is not UTF-8": _case("predict", "--file", "latin.txt", names=("--file", "'latin.txt'", "UTF-8")),
+    "file that is not UTF-8": _case(
+        "predict", "--file", "latin.txt", names=("--file", "'latin.txt'", "UTF-8")
+    ),
     "empty file": _case("predict", "--file", "empty.txt", names=("'empty.txt'", "no composition")),
-    "file of comments": _case("predict", "--file", "comments.txt", names=("'comments.txt'", "no composition")),
+    "file of comments": _case(
+        "predict", "--file", "comments.txt", names=("'comments.txt'", "no composition")
+    ),
     "bad line in a file": _case("predict", "--file", "lines.txt", names=("lines.txt line 3", "'NbYy'")),
-    "CSV without the column": _case("predict", "--file", "table.csv", names=("--column", "composition or formula", "alloy")),
+    "CSV without the column": _case(
+        "predict", "--file", "table.csv", names=("--column", "composition or formula", "alloy")
+    ),
     "CSV without the column asked for": _case(
         "predict", "--file", "table.csv", "--column", "mix", names=("--column", "'mix'", "alloy")
     ),
-    "CSV with an empty cell": _case("predict", "--file", "table.csv", "--column", "alloy", names=("table.csv line 3", "''")),
+    "CSV with an empty cell": _case(
+        "predict", "--file", "table.csv", "--column", "alloy", names=("table.csv line 3", "''")
+    ),
     "CSV without rows": _case("predict", "--file", "header.csv", names=("'header.csv'", "no composition")),
-    "file beside an argument": _case("predict", "NbTi", "--file", "lines.txt", names=("--file", "'lines.txt'")),
+    "file beside an argument": _case(
+        "predict", "NbTi", "--file", "lines.txt", names=("--file", "'lines.txt'")
+    ),
     "column without a file": _case("predict", "NbTi", "--column", "alloy", names=("--column", "'alloy'")),
 }
 
@@ -81,8 +95,12 @@ CHECKS = {
     "element without a database": _case("check", "ReNb", names=("'NbRe'", "Re", "refractory9")),
     "negative temperature": _case("check", "NbTi", "--temperature=-5", names=("--temperature", "-5")),
     "temperature zero": _case("check", "NbTi", "--temperature", "0", names=("--temperature", "0")),
-    "temperature out of range": _case("check", "NbTi", "--temperature", "1e6", names=("--temperature", "1000000")),
-    "temperature that is not a number": _case("check", "NbTi", "--temperature", "nan", names=("--temperature", "nan")),
+    "temperature out of range": _case(
+        "check", "NbTi", "--temperature", "1e6", names=("--temperature", "1000000")
+    ),
+    "temperature that is not a number": _case(
+        "check", "NbTi", "--temperature", "nan", names=("--temperature", "nan")
+    ),
     "infinite temperature": _case("check", "NbTi", "--temperature", "inf", names=("--temperature", "inf")),
     "temperature in words": _case("check", "NbTi", "--temperature", "hot", names=("--temperature", "'hot'")),
     "missing TDB": _case("check", "NbTi", "--database-file", "none.tdb", names=("none.tdb",)),
@@ -92,37 +110,75 @@ CHECKS = {
 }
 
 STORES = {
-    "corrupt SQLite file": _case("status", "--database-url", "sqlite:///corrupt.sqlite", names=("store", "corrupt.sqlite")),
-    "text for a SQLite file": _case("status", "--database-url", "sqlite:///lines.txt", names=("store", "lines.txt")),
+    "corrupt SQLite file": _case(
+        "status", "--database-url", "sqlite:///corrupt.sqlite", names=("store", "corrupt.sqlite")
+    ),
+    "text for a SQLite file": _case(
+        "status", "--database-url", "sqlite:///lines.txt", names=("store", "lines.txt")
+    ),
     "no database URL": _case("status", "--database-url", "nonsense", names=("store", "'nonsense'")),
     "empty database URL": _case("status", "--database-url", "", names=("store", "''")),
     "unknown kind of database": _case("init", "--database-url", "mysql://h/d", names=("store", "mysql")),
     "store in memory": _case("init", "--database-url", "sqlite://", names=("store", "sqlite://")),
-    "store that is a directory": _case("status", "--database-url", "sqlite:///folder", names=("store", "folder", "directory")),
-    "store in no directory": _case("init", "--database-url", "sqlite:///nowhere/s.sqlite", names=("store", "nowhere")),
-    "store that is not there": _case("status", "--database-url", "sqlite:///new.sqlite", names=("store", "'new.sqlite'", "hea-loop init")),
-    "read-only directory": _case("init", "--database-url", "sqlite:////proc/hea_loop.sqlite", names=("store", "/proc/hea_loop.sqlite")),
+    "store that is a directory": _case(
+        "status", "--database-url", "sqlite:///folder", names=("store", "folder", "directory")
+    ),
+    "store in no directory": _case(
+        "init", "--database-url", "sqlite:///nowhere/s.sqlite", names=("store", "nowhere")
+    ),
+    "store that is not there": _case(
+        "status", "--database-url", "sqlite:///new.sqlite", names=("store", "'new.sqlite'", "hea-loop init")
+    ),
+    "read-only directory": _case(
+        "init", "--database-url", "sqlite:////proc/hea_loop.sqlite", names=("store", "/proc/hea_loop.sqlite")
+    ),
     "unknown campaign of status": _case("status", "nobody", names=("campaign", "'nobody'", "example")),
     "unknown campaign of report": _case("report", "nobody", names=("campaign", "'nobody'", "example")),
-    "unknown campaign of the queue": _case("queue", "list", "nobody", names=("campaign", "'nobody'", "example")),
+    "unknown campaign of the queue": _case(
+        "queue", "list", "nobody", names=("campaign", "'nobody'", "example")
+    ),
     "report into a directory": _case("report", "--out", "folder", names=("--out", "'folder'", "directory")),
     "report below a file": _case("report", "--out", "lines.txt/r.html", names=("--out", "lines.txt/r.html")),
-    "report into a read-only directory": _case("report", "--out", "/proc/r.html", names=("--out", "/proc/r.html")),
+    "report into a read-only directory": _case(
+        "report", "--out", "/proc/r.html", names=("--out", "/proc/r.html")
+    ),
     "negative number of neighbours": _case("show", "NbTi", "--nearest", "-1", names=("--nearest", "'-1'")),
 }
 
 DECISIONS = {
-    "unknown candidate": _case("queue", "approve", "999999", "--reason", "good", names=("candidate", "999999")),
-    "candidate that was validated": _case("queue", "approve", "1", "--reason", "good", names=("candidate", "1", "validated")),
-    "candidate that was rejected": _case("queue", "reject", "{rejected}", "--reason", "no", names=("candidate", "{rejected}", "rejected")),
-    "candidate twice": _case("queue", "approve", "{queued}", "{queued}", "--reason", "good", names=("candidate", "{queued}", "twice")),
-    "a good candidate and a bad one": _case("queue", "approve", "{queued}", "999999", "--reason", "good", names=("candidate", "999999")),
+    "unknown candidate": _case(
+        "queue", "approve", "999999", "--reason", "good", names=("candidate", "999999")
+    ),
+    "candidate that was validated": _case(
+        "queue", "approve", "1", "--reason", "good", names=("candidate", "1", "validated")
+    ),
+    "candidate that was rejected": _case(
+        "queue", "reject", "{rejected}", "--reason", "no", names=("candidate", "{rejected}", "rejected")
+    ),
+    "candidate twice": _case(
+        "queue",
+        "approve",
+        "{queued}",
+        "{queued}",
+        "--reason",
+        "good",
+        names=("candidate", "{queued}", "twice"),
+    ),
+    "a good candidate and a bad one": _case(
+        "queue", "approve", "{queued}", "999999", "--reason", "good", names=("candidate", "999999")
+    ),
     "empty reason": _case("queue", "approve", "{queued}", "--reason", "", names=("reason", "''")),
     "blank reason": _case("queue", "reject", "{queued}", "--reason", "  ", names=("reason", "empty")),
     "no reason": _case("queue", "approve", "{queued}", names=("--reason",)),
-    "nobody decides": _case("queue", "approve", "{queued}", "--reason", "good", "--who", " ", names=("who", "' '")),
-    "id that is no number": _case("queue", "approve", "first", "--reason", "good", names=("ID...", "'first'")),
-    "id beyond every number of the store": _case("queue", "approve", "9" * 30, "--reason", "good", names=("candidate", "999")),
+    "nobody decides": _case(
+        "queue", "approve", "{queued}", "--reason", "good", "--who", " ", names=("who", "' '")
+    ),
+    "id that is no number": _case(
+        "queue", "approve", "first", "--reason", "good", names=("ID...", "'first'")
+    ),
+    "id beyond every number of the store": _case(
+        "queue", "approve", "9" * 30, "--reason", "good", names=("candidate", "999")
+    ),
     "no id": _case("queue", "approve", "--reason", "good", names=("ID...",)),
 }
 
@@ -132,10 +188,23 @@ RUNS = {
     "negative seed": _case("run", "good.yaml", "--seed", "-1", names=("seed", "-1")),
     "seed in words": _case("run", "good.yaml", "--seed", "lucky", names=("--seed", "'lucky'")),
     "no iterations": _case("run", "good.yaml", "--iterations", "0", names=("--iterations", "'0'")),
-    "report into a directory": _case("run", "good.yaml", "--report", "folder", names=("--report", "'folder'")),
-    "report below a file": _case("run", "good.yaml", "--report", "lines.txt/r.html", names=("--report", "lines.txt/r.html")),
-    "report and no report": _case("run", "good.yaml", "--report", "r.html", "--no-report", names=("--report", "'r.html'")),
-    "corrupt store": _case("run", "good.yaml", "--no-report", "--database-url", "sqlite:///corrupt.sqlite", names=("store", "corrupt.sqlite")),
+    "report into a directory": _case(
+        "run", "good.yaml", "--report", "folder", names=("--report", "'folder'")
+    ),
+    "report below a file": _case(
+        "run", "good.yaml", "--report", "lines.txt/r.html", names=("--report", "lines.txt/r.html")
+    ),
+    "report and no report": _case(
+        "run", "good.yaml", "--report", "r.html", "--no-report", names=("--report", "'r.html'")
+    ),
+    "corrupt store": _case(
+        "run",
+        "good.yaml",
+        "--no-report",
+        "--database-url",
+        "sqlite:///corrupt.sqlite",
+        names=("store", "corrupt.sqlite"),
+    ),
     "unknown command": _case("frobnicate", names=("frobnicate",)),
     "unknown option": _case("run", "--frobnicate", names=("--frobnicate",)),
     "two campaigns": _case("run", "good.yaml", "other.yaml", names=("other.yaml",)),
