@@ -50,7 +50,8 @@ class BaseRate:
         ci_high: Upper end.
         holds: Share in which each target decided by a prediction holds, of all drawn.
         holds_inside: Share in which each target or verdict of the validator holds, of those asked.
-        costliest: The target or verdict that alone holds least often among those that were put to it.
+        costliest: The target or verdict that holds least often among the compositions that were put to it: all
+            drawn for a prediction, those inside the predicted targets for the validator.
         wall_s: Seconds it took.
     """
 
@@ -186,7 +187,7 @@ def _show(m: BaseRate) -> None:
         print(f"  {name:<26} holds in {share:6.1%} of all drawn")
     for name, share in m.holds_inside.items():
         print(f"  {name:<26} holds in {share:6.1%} of those asked")
-    print(f"costliest: {m.costliest}")
+    print(f"costliest: {m.costliest} (holds least often among the compositions that were put to it)")
 
 
 if __name__ == "__main__":
