@@ -18,7 +18,6 @@ from prefect.artifacts import create_table_artifact
 from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
-from validators.pool import shared_pool
 
 from db import models
 from db.campaigns import (
@@ -48,6 +47,7 @@ from flows.stores import store_for
 from hea_loop.campaign import Campaign, load_campaign
 from hea_loop.errors import HeaLoopError
 from hea_loop.stopping import stop_reason
+from validators.pool import shared_pool
 
 __all__ = ["run_campaign", "run_iteration"]
 

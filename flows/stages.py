@@ -9,12 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from hea_loop.selection import select as select_candidates
-from hea_loop.surrogate import fit_surrogate
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
-from validators.pool import WorkerDied, shared_pool
 
 from db import models
 from db.campaigns import NewCandidate, TrainedModel, jobs_created, save_candidates, save_model, specification
@@ -33,7 +30,10 @@ from flows.stores import store_for
 from hea_loop.campaign import Campaign
 from hea_loop.generators import conditions_for_targets, generator_from_checkpoint, generator_named
 from hea_loop.seeds import derived_generator, derived_seed
+from hea_loop.selection import select as select_candidates
+from hea_loop.surrogate import fit_surrogate
 from validators.outcome import Outcome
+from validators.pool import WorkerDied, shared_pool
 
 __all__ = ["dispatch_jobs", "propose_candidates", "score", "train_generator", "validate_chunk"]
 
