@@ -288,4 +288,6 @@ def _publish(store: Store, campaign: str, number: int) -> None:
     latest = next(i for i in results.iterations if i.iteration == number)
     rate = "-" if latest.hit_rate is None else f"{latest.hit_rate:.2f}"
     message = f"iteration {number}: {latest.hit} hits of {latest.validated} validated, hit rate {rate}"
-    emit(ProgressEvent(campaign, number, len(table), "scored", message=message))
+    with store.read() as session:
+        iterations = specification(campaign_named(session, campaign)).iterations
+    emit(ProgressEvent(campaign, number, iterations, "scored", 1, 1, message))
