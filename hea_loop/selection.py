@@ -57,8 +57,7 @@ class Selected:
         composition: What.
         probability: Predicted probability that all targets and verdicts hold.
         predicted: What was predicted when it was chosen, plain numbers: each target's value; ``<name>_sigma``
-            for one that a validator decides (left out where nothing is known of it); ``p_<name>`` the
-            probability of each verdict.
+            for one that a validator decides; ``p_<name>`` the probability of each verdict.
         rank: 1 is the best of the batch; the random share comes last.
         origin: ``strategy`` or ``random``.
     """
@@ -295,8 +294,6 @@ def _describe(
     columns = dict(predictions)
     for name, estimate in surrogate.estimates(rows).items():
         columns[name], columns[f"{name}_sigma"] = estimate.mean, estimate.sigma
-        if not np.isfinite(estimate.sigma).all():
-            del columns[name], columns[f"{name}_sigma"]
     for name, yes in surrogate.verdict_probability(rows).items():
         columns[f"p_{name}"] = yes
     return tuple(

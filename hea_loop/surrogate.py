@@ -40,9 +40,8 @@ _FEWEST_TO_TUNE: Final = 15
 
 _SOLIDUS_BELOW_MELTING_K: Final = (400.0, 300.0)
 """Mean and spread of rule-of-mixtures melting point minus solidus before any answer: a wide guess, which the
-answers replace from the second on."""
+answers replace from the second on. Only the solidus is asked of validators so far (``hea_loop.campaign``)."""
 
-_MIXTURE_PRIOR: Final = frozenset({"solidus", "liquidus"})
 _SIZE_MISMATCH_SCALE: Final = 10.0  # percent; brings the descriptor to the scale of the fractions
 
 
@@ -108,9 +107,6 @@ class Surrogate:
             estimate = _numeric_estimate(model, fractions, inputs, self.elements)
             low = -np.inf if model.target.min is None else model.target.min
             high = np.inf if model.target.max is None else model.target.max
-            if not np.isfinite(estimate.sigma).all():
-                out *= 0.5
-                continue
             out *= norm.cdf(high, estimate.mean, estimate.sigma) - norm.cdf(
                 low, estimate.mean, estimate.sigma
             )
@@ -125,8 +121,7 @@ class Surrogate:
             fractions: ``n x m`` atomic fractions.
 
         Returns:
-            By property; sigma is infinite (and the mean zero) for one that nobody has answered and that has
-            no physical prior.
+            By property.
         """
         inputs = _inputs(fractions, self.elements)
         return {m.name: _numeric_estimate(m, fractions, inputs, self.elements) for m in self.numeric}
@@ -213,21 +208,13 @@ def _fit_numeric(
     found = [decisive_value(values, name) for values in answers]
     rows = [i for i, value in enumerate(found) if value is not None]
     y = np.array([value.value for value in found if value is not None])
-    physical = name in _MIXTURE_PRIOR
-    if physical:
-        y -= mean[rows]
-    prior_offset, prior_spread = (
-        (-_SOLIDUS_BELOW_MELTING_K[0], _SOLIDUS_BELOW_MELTING_K[1]) if physical else (0.0, np.inf)
-    )
-    if len(rows) < 2 or np.ptp(y) == 0:
-        offset = float(y.mean()) if rows else prior_offset
-        spread = prior_spread if physical or not rows else max(1e-3, 0.1 * abs(offset))
-        return _Numeric(name, target, None, offset, spread)
+    y -= mean[rows]
+    below, prior_spread = _SOLIDUS_BELOW_MELTING_K
+    if len(rows) < 2:
+        return _Numeric(name, target, None, float(y.mean()) if rows else -below, prior_spread)
     # few answers say little about the spread: mix the prior's in with the weight of four answers
-    variance = float(y.var())
-    if physical:
-        variance = (len(y) * variance + 4 * prior_spread**2) / (len(y) + 4)
-    offset, spread = float(y.mean()), float(np.sqrt(variance))
+    spread = float(np.sqrt((len(y) * y.var() + 4 * prior_spread**2) / (len(y) + 4)))
+    offset = float(y.mean())
     process = _fit(inputs[rows], (y - offset) / spread, noise=0.01)
     return _Numeric(name, target, process, offset, spread)
 
@@ -259,7 +246,7 @@ def _fit(inputs: Array, y: Array, *, noise: float) -> Any:
 
     # Lengths are in atomic fraction. The bounds keep one-sided answers from spreading over the whole simplex.
     kernel = ConstantKernel(1.5, (0.3, 30.0)) * Matern(0.4, (0.1, 1.5), nu=2.5) + WhiteKernel(
-        noise, (noise / 30, 3 * noise)
+        noise, (noise / 5, 5 * noise)
     )
     tune = len(y) >= _FEWEST_TO_TUNE and np.ptp(y) > 0
     process = GaussianProcessRegressor(kernel, alpha=1e-8, optimizer="fmin_l_bfgs_b" if tune else None)
@@ -285,6 +272,4 @@ def _numeric_estimate(
     else:
         mean, sigma = _predict(model.process, inputs)
         mean, sigma = mean * model.spread + model.offset, sigma * model.spread
-    if model.name in _MIXTURE_PRIOR:
-        mean = mean + _prior_mean(np.asarray(fractions, dtype=float), elements)
-    return Estimate(mean, np.maximum(sigma, 1e-9))
+    return Estimate(mean + _prior_mean(np.asarray(fractions, dtype=float), elements), sigma)
