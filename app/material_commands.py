@@ -81,7 +81,12 @@ def _print_neighbours(neighbours: list[Neighbour]) -> None:
         "nearest materials in the literature",
         ["distance>", "composition", "phases", "DOI"],
         [
-            (f"{n.distance:.3f}", n.composition.formula, ", ".join(n.phases), ", ".join(n.dois))
+            (
+                f"{n.distance:.3f}",
+                n.composition.formula,
+                ", ".join(n.phases) if n.measured else "computed only",
+                ", ".join(n.dois),
+            )
             for n in neighbours
         ],
     )
@@ -122,6 +127,7 @@ def show(
                         "distance": n.distance,
                         "dois": list(n.dois),
                         "phases": list(n.phases),
+                        "measured": n.measured,
                     }
                     for n in neighbours
                 ],

@@ -54,12 +54,14 @@ class Neighbour:
         distance: Total-variation distance, the atomic fraction that has to be exchanged.
         dois: Where it was reported.
         phases: The phases that were observed, each label once.
+        measured: Whether somebody made and measured it; False where it was only computed.
     """
 
     composition: Composition
     distance: float
     dois: tuple[str, ...]
     phases: tuple[str, ...]
+    measured: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +133,13 @@ class LiteratureIndex:
         compositions: ``n`` alloys.
         dois: Their DOIs.
         phases: Their observed phases.
+        measured: Whether each was made and measured, or only computed.
     """
 
     compositions: tuple[Composition, ...]
     dois: tuple[tuple[str, ...], ...]
     phases: tuple[tuple[str, ...], ...]
+    measured: tuple[bool, ...]
     _symbols: tuple[str, ...] = field(init=False, repr=False, default=())
     _parts: Any = field(init=False, repr=False, default=None)
 
@@ -155,22 +159,26 @@ class LiteratureIndex:
         dois: dict[str, set[str]] = {}
         phases: dict[str, dict[str, None]] = {}
         rows = session.execute(
-            select(Material.key, DataPoint.property, DataPoint.text, DataPoint.doi)
+            select(Material.key, DataPoint.property, DataPoint.text, DataPoint.doi, DataPoint.fidelity)
             .join(DataPoint.material)
             .where(DataPoint.kind == "literature")
             .order_by(Material.id, DataPoint.id)
         )
-        for key, name, text, doi in rows:
+        measured: set[str] = set()
+        for key, name, text, doi, fidelity in rows:
             of_key = dois.setdefault(key, set())
             labels = phases.setdefault(key, {})
             if doi:
                 of_key.add(doi)
+            if fidelity == "experiment":
+                measured.add(key)
             if name == "phases_observed" and text:
                 labels[text] = None
         return cls(
             compositions=tuple(Composition.from_key(key) for key in dois),
             dois=tuple(tuple(sorted(d)) for d in dois.values()),
             phases=tuple(tuple(p) for p in phases.values()),
+            measured=tuple(key in measured for key in dois),
         )
 
     def nearest(self, composition: Composition, n: int = 3) -> list[Neighbour]:
@@ -189,7 +197,9 @@ class LiteratureIndex:
             key=lambda i: (distance[i], self.compositions[i].formula),
         )
         return [
-            Neighbour(self.compositions[i], float(distance[i]), self.dois[i], self.phases[i])
+            Neighbour(
+                self.compositions[i], float(distance[i]), self.dois[i], self.phases[i], self.measured[i]
+            )
             for i in order[:n]
         ]
 

@@ -13,7 +13,7 @@ from app.progress import RunProgress, fraction_done
 from db.models import Candidate, Decision
 from db.store import open_store
 from flows.progress import ProgressEvent
-from tests.example_campaigns import LITERATURE, add_campaign, add_literature
+from tests.example_campaigns import LITERATURE, add_campaign, add_computed_alloy, add_literature
 from tests.in_process_cli import hea_loop
 
 
@@ -22,6 +22,7 @@ def _filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("filled")
     with open_store(f"sqlite:///{folder / 'hea_loop.sqlite'}") as store, store.write() as session:
         add_literature(session)
+        add_computed_alloy(session, "Mo60Re40", "10.1000/computed")
         add_campaign(session, scored=2)
         add_campaign(session, name="reviewed", scored=1, in_progress="collecting", seed=4)
     return folder
@@ -189,11 +190,19 @@ def test_show_gives_facts_by_source_and_the_nearest_literature_with_doi(place: P
 
 
 def test_show_of_a_material_that_nobody_knows_gives_its_neighbours(place: Path) -> None:
-    ended = hea_loop("show", "Re50 Os50", "--nearest", "1", "--json")
+    ended = hea_loop("show", "Ir50 Os50", "--nearest", "1", "--json")
     assert ended.json["known"] is False
     assert ended.json["facts"] == []
     assert [n["distance"] for n in ended.json["nearest"]] == [1.0]
-    assert "does not know" in hea_loop("show", "ReOs").out
+    assert "does not know" in hea_loop("show", "IrOs").out
+
+
+def test_a_neighbour_that_was_only_computed_is_not_shown_as_measured(place: Path) -> None:
+    (computed,) = hea_loop("show", "Mo50Re50", "--nearest", "1", "--json").json["nearest"]
+    assert (computed["composition"], computed["measured"]) == ("Mo60Re40", False)
+    assert "computed only" in hea_loop("show", "Mo50Re50", "--nearest", "1").out
+    (made,) = hea_loop("show", "HfNbTaTiZr", "--nearest", "1", "--json").json["nearest"]
+    assert made["measured"] is True
 
 
 def test_show_of_a_candidate_says_who_proposed_it(place: Path) -> None:
