@@ -30,7 +30,6 @@ __all__ = [
     "NewCandidate",
     "OwnershipLostError",
     "TrainedModel",
-    "campaign_named",
     "claim",
     "close_campaign",
     "current_iteration",
@@ -83,24 +82,6 @@ class NewCandidate:
     origin: str
     probability: float | None
     predicted: dict[str, Any]
-
-
-def campaign_named(session: Session, name: str) -> models.Campaign:
-    """Return the campaign of that name.
-
-    Raises:
-        InputError: There is none.
-    """
-    found = session.scalar(select(models.Campaign).where(models.Campaign.name == name))
-    if found is None:
-        known = list(session.scalars(select(models.Campaign.name).order_by(models.Campaign.name)))
-        mend = (
-            f"the store has {', '.join(known)}"
-            if known
-            else "the store has no campaign yet: start one with `hea-loop run FILE`"
-        )
-        raise InputError("campaign", name, "is not in the store", mend)
-    return found
 
 
 def specification(row: models.Campaign) -> Campaign:

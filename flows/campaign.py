@@ -23,7 +23,6 @@ from db import models
 from db.campaigns import (
     OwnershipLostError,
     begin_iteration,
-    campaign_named,
     claim,
     close_campaign,
     current_iteration,
@@ -35,7 +34,7 @@ from db.campaigns import (
 )
 from db.jobs import open_jobs
 from db.ownership import LEASE, new_owner
-from db.results import campaign_results
+from db.results import campaign_or_latest, campaign_results
 from db.scores import history, pending_candidates
 from db.store import Store
 from flows.planning import calphad_request, check_campaign
@@ -65,7 +64,7 @@ def _resolve(campaign: Campaign | str, store: Store) -> Campaign:
     if campaign.lower().endswith((".yaml", ".yml")):
         return load_campaign(campaign)
     with store.read() as session:
-        return specification(campaign_named(session, campaign))
+        return specification(campaign_or_latest(session, campaign))
 
 
 @contextmanager
@@ -289,5 +288,5 @@ def _publish(store: Store, campaign: str, number: int) -> None:
     rate = "-" if latest.hit_rate is None else f"{latest.hit_rate:.2f}"
     message = f"iteration {number}: {latest.hit} hits of {latest.validated} validated, hit rate {rate}"
     with store.read() as session:
-        iterations = specification(campaign_named(session, campaign)).iterations
+        iterations = specification(campaign_or_latest(session, campaign)).iterations
     emit(ProgressEvent(campaign, number, iterations, "scored", 1, 1, message))
