@@ -74,8 +74,7 @@ def run_seed(campaign: Path, seed: int, folder: Path) -> SeedRun:
             "PYTHONPATH": str(Path.cwd()),
             "HEA_LOOP_DATABASE_URL": f"sqlite:///{folder / 'store.sqlite'}",
         },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )

@@ -289,4 +289,4 @@ def _publish(store: Store, campaign: str, number: int) -> None:
     message = f"iteration {number}: {latest.hit} hits of {latest.validated} validated, hit rate {rate}"
     with store.read() as session:
         iterations = specification(campaign_or_latest(session, campaign)).iterations
-    emit(ProgressEvent(campaign, number, iterations, "scored", 1, 1, message))
+    emit(ProgressEvent(campaign, number, iterations, "scored", message=message))
