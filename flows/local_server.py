@@ -55,6 +55,7 @@ def local_server() -> Iterator[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).resolve().parent.parent,
+        start_new_session=True,  # Ctrl-C is for the run, which then tells its server how it ended
         env={
             **os.environ,
             "PREFECT_UI_ENABLED": "0",

@@ -130,10 +130,11 @@ def _confirmed(session: Session, campaign: Campaign) -> set[Composition]:
         .where(models.Campaign.name == campaign.name, models.Candidate.state == "validated")
     ).all()
     verdicts_only = campaign.model_copy(update={"targets": {}})
+    source = source_of(calphad_request(campaign))
     return {
         Composition.from_key(key)
         for material, key in materials
-        if judge(verdicts_only, known_values(session, material, ("calphad", "dft", "experiment"))).hit
+        if judge(verdicts_only, known_values(session, material, ("calphad", "dft", "experiment"), source)).hit
     }
 
 
