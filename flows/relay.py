@@ -56,6 +56,6 @@ async def _tell(events: Sequence[Event]) -> None:
     Prefect's ``emit_event`` only puts them into a queue of this process, and drops them where the server is
     away: what is noted as told has to be told.
     """
-    async with get_events_client(checkpoint_every=1) as client:
+    async with get_events_client(reconnection_attempts=3, checkpoint_every=1) as client:
         for event in events:
             await client.emit(event)
