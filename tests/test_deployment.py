@@ -51,7 +51,7 @@ def deployed(place):
         YAML(typ="safe").dump(content, stream)
     prefect(env, "work-pool", "create", "hea-loop", "--type", "process")
     prefect(env, "--no-prompt", "deploy", "--all", "--prefect-file", str(file))
-    worker = [str(PREFECT), "worker", "start", "--pool", "hea-loop", "--type", "process"]
+    worker = [str(PREFECT), "worker", "start", "--pool", "hea-loop", "--type", "process", "--limit", "2"]
     with running(worker, folder, "worker.txt", env):
         yield folder, env
 

@@ -48,7 +48,8 @@ def children(process):
 def test_a_run_that_loses_its_server_says_so_in_one_line_and_the_same_command_goes_on(tmp_path):
     file = write_campaign(tmp_path, small_campaign(iterations=1, batch_size=4))
     command = [sys.executable, "-m", "app", "run", str(file), "--no-report"]
-    with running(command, tmp_path, "lost.txt", environment(tmp_path)) as process:
+    env = environment(tmp_path, PREFECT_CLIENT_MAX_RETRIES="1")  # or Prefect asks for a minute
+    with running(command, tmp_path, "lost.txt", env) as process:
         wait_for((tmp_path / "store.sqlite").exists, 120, "the store")
 
         def at_work():
