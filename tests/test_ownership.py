@@ -20,9 +20,7 @@ def owner_of(process):
 
 
 def start_owner():
-    code = "from db.campaigns import claim, register
-from db.models import Campaign
-from db.ownership import new_owner; import sys; print(new_owner(), flush=True); sys.stdin.read()"
+    code = "from db.ownership import new_owner; import sys; print(new_owner(), flush=True); sys.stdin.read()"
     return subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
