@@ -117,6 +117,7 @@ def parse_composition(text: str, *, unit: Unit | None = None, field: str = "comp
     if stated and unit and stated != unit:
         refuse(f"is given in {stated} and in {unit}", "say at.% or wt.%, once")
     effective: Unit = stated or unit or "at.%"
+    _refuse_list(body, refuse)
     tokens = list(_tokens(body, refuse))
     named = _name(tokens, refuse, has_unit=bool(stated or unit))
     items = named or _Parser(tokens, refuse).formula()
@@ -126,6 +127,21 @@ def parse_composition(text: str, *, unit: Unit | None = None, field: str = "comp
         return Composition.from_amounts(amounts, unit=effective, field=field)
     except InputError as error:
         raise InputError(field, text, error.problem, error.mend) from None
+
+
+def _refuse_list(text: str, refuse: _Refuse) -> None:
+    """Refuse several alloys in one text: read as one, they would be mixed without a word.
+
+    A comma or a semicolon outside brackets stands between the elements of one alloy (``Nb47, Ti22``); where one
+    part is a formula of several (``NbTi,VZr``; ``NbTi,1273``) the text is a list or a line of a table.
+    """
+    flat = re.sub(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}", "(", text)
+    parts = [part for part in re.split(r"[,;]", flat) if part.strip()]
+    if len(parts) > 1 and any(re.search(r"[A-Z][a-z]?[0-9.]*[A-Z(]", p) for p in parts):
+        refuse(
+            "has a comma or semicolon beside a whole formula, so it is more than one composition",
+            "give one composition at a time: an argument or a line each, or a CSV file with --column",
+        )
 
 
 def _take_unit(text: str, refuse: _Refuse) -> tuple[str, Unit | None]:

@@ -137,3 +137,18 @@ def test_output_cut_off_by_its_reader_gives_no_traceback(tmp_path: Path) -> None
     )
     assert ended.stdout == "{\n"
     assert ended.stderr == ""
+
+
+def test_a_full_disk_under_stdout_is_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "app", "predict", "NbTi", "--json"],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "error: output = stdout: No space left on device; make room, or write elsewhere\n"
