@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from db.material_facts import Fact, fact_of
 from db.models import Campaign, Candidate, DataPoint, Decision, HitRate, Iteration, Job, Material, Model
+from db.ownership import is_free
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from hea_loop.properties import FIDELITIES
@@ -109,7 +110,8 @@ class CampaignResults:
     Attributes:
         campaign: Its name.
         seed: Its seed.
-        state: ``new``, ``running``, ``waiting``, ``done`` or ``stopped``.
+        state: ``new``, ``running``, ``idle`` (between two runs), ``waiting`` (for decisions), ``done``,
+            ``stopped``, or ``interrupted`` where the run that worked on it is dead: the next one goes on.
         stop_reason: Why it stopped, None while it has not.
         iterations: In order.
         totals: The counts summed over the iterations, with the pooled rates and their intervals.
@@ -214,10 +216,15 @@ class TrainingRecord:
 
 def campaign_names(session: Session) -> list[tuple[str, str]]:
     """``(name, state)`` of every campaign, the one that moved last first."""
-    rows = session.execute(
-        select(Campaign.name, Campaign.state).order_by(Campaign.updated_at.desc(), Campaign.id.desc())
-    )
-    return [(name, state) for name, state in rows]
+    rows = session.scalars(select(Campaign).order_by(Campaign.updated_at.desc(), Campaign.id.desc()))
+    return [(row.name, shown_state(row)) for row in rows]
+
+
+def shown_state(campaign: Campaign) -> str:
+    """The campaign's state, ``interrupted`` where it says running and nobody runs it any more."""
+    if campaign.state == "running" and is_free(campaign.owner, campaign.owner_expires):
+        return "interrupted"
+    return campaign.state
 
 
 def campaign_or_latest(session: Session, name: str | None) -> Campaign:
@@ -325,7 +332,7 @@ def campaign_results(session: Session, name: str | None) -> CampaignResults:
     return CampaignResults(
         campaign=campaign.name,
         seed=int(campaign.spec.get("seed", 1)),
-        state=campaign.state,
+        state=shown_state(campaign),
         stop_reason=campaign.stop_reason,
         iterations=iterations,
         totals=_pooled(iterations),
