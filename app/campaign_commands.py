@@ -118,7 +118,9 @@ def run(
 
 
 def status(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The campaign; default is every one.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The campaign; default is every one.")
+    ] = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:

@@ -93,7 +93,9 @@ def _print_neighbours(neighbours: list[Neighbour]) -> None:
 
 
 def show(
-    composition: Annotated[str, typer.Argument(metavar="COMPOSITION", help="As in HfNbTaTiZr; quote it if it has blanks.")],
+    composition: Annotated[
+        str, typer.Argument(metavar="COMPOSITION", help="As in HfNbTaTiZr; quote it if it has blanks.")
+    ],
     nearest: Annotated[
         int, typer.Option("--nearest", min=0, max=1000, help="How many literature alloys near it.")
     ] = 5,
