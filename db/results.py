@@ -67,7 +67,8 @@ class IterationResult:
         hit_rate: hit / validated.
         ci_low: Lower end of the 95% Wilson interval of the hit rate.
         ci_high: Upper end.
-        random_proposed: The same six numbers of the uniform random share.
+        diversity: Mean total-variation distance among the validated, 0 (all alike) to 1 (no element in common).
+        random_proposed: The same numbers of the uniform random share.
         random_validated: See above.
         random_hit: See above.
         random_failed: See above.
@@ -75,6 +76,7 @@ class IterationResult:
         random_hit_rate: Base rate as this iteration measured it.
         random_ci_low: Lower end of its 95% Wilson interval.
         random_ci_high: Upper end.
+        random_diversity: See above.
         validated_in_all: validated + random_validated.
         pending: Candidates of both shares that still wait for review or for their validation.
         rejected: Candidates of both shares that a person rejected.
@@ -90,6 +92,7 @@ class IterationResult:
     hit_rate: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
+    diversity: float | None = None
     random_proposed: int = 0
     random_validated: int = 0
     random_hit: int = 0
@@ -98,6 +101,7 @@ class IterationResult:
     random_hit_rate: float | None = None
     random_ci_low: float | None = None
     random_ci_high: float | None = None
+    random_diversity: float | None = None
     validated_in_all: int = 0
     pending: int = 0
     rejected: int = 0
@@ -134,7 +138,7 @@ class CampaignResults:
 
         names = list(IterationResult.__dataclass_fields__)
         frame = pd.DataFrame([asdict(i) for i in self.iterations], columns=names)
-        rates = [n for n in names if n.endswith(("rate", "low", "high"))]
+        rates = [n for n in names if n.endswith(("rate", "low", "high", "diversity"))]
         return frame.astype(dict.fromkeys(rates, float)).set_index("iteration")
 
 
@@ -259,10 +263,18 @@ def _share(rows: Sequence[HitRate], states: Counter[tuple[str, str]], origin: st
                 "hit_rate": row.rate,
                 "ci_low": row.ci_low,
                 "ci_high": row.ci_high,
+                "diversity": row.diversity,
             }
     counted = {state: states[origin, state] for state in ("validated", "failed", "unconverged", "hit")}
     proposed = sum(n for (o, s), n in states.items() if o == origin and s != "hit")
-    return {"proposed": proposed, **counted, "hit_rate": None, "ci_low": None, "ci_high": None}
+    return {
+        "proposed": proposed,
+        **counted,
+        "hit_rate": None,
+        "ci_low": None,
+        "ci_high": None,
+        "diversity": None,
+    }
 
 
 def _iteration_result(

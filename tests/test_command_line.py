@@ -134,7 +134,7 @@ def test_status_in_json_has_the_numbers_of_every_iteration(place: Path) -> None:
 def test_status_without_a_name_shows_every_campaign(place: Path) -> None:
     ended = hea_loop("status")
     assert "example, seed 7: done" in ended.out
-    assert "reviewed, seed 7: interrupted" in ended.out  # nobody owns it
+    assert "reviewed, seed 7: interrupted" in ended.out
 
 
 def test_an_iteration_that_is_not_scored_has_counts_and_no_rate(place: Path) -> None:
