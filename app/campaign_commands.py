@@ -32,6 +32,7 @@ def _row(label: str, numbers: Mapping[str, Any]) -> tuple[object, ...]:
         label,
         *counts,
         _rate(numbers["hit_rate"], numbers["ci_low"], numbers["ci_high"]),
+        "" if numbers.get("diversity") is None else f"{numbers['diversity']:.2f}",
         f"{numbers['random_hit']}/{numbers['random_validated']} {random_rate}",
     )
 
@@ -43,7 +44,17 @@ def _print_results(results: CampaignResults) -> None:
     print_table(
         f"{results.campaign}, seed {results.seed}: {results.state}{reason}; "
         "hits by CALPHAD, rates with 95% intervals",
-        ["iter.>", "proposed>", "validated>", "failed>", "unconv.>", "hit>", "hit rate>", "random share>"],
+        [
+            "iter-\nation>",
+            "pro-\nposed>",
+            "vali-\ndated>",
+            "failed>",
+            "uncon-\nverged>",
+            "hit>",
+            "hit rate>",
+            "diver-\nsity>",
+            "random share>",
+        ],
         [
             *(_row(str(i.iteration), asdict(i)) for i in results.iterations),
             _row("all", results.totals),
