@@ -52,6 +52,10 @@ chromium: ## Install Chromium where there is none (Debian): the report is tested
 run: $(STAMP) ## Run a closed-loop campaign on the literature data (CAMPAIGN=campaigns/quickstart.yaml)
 	$(BIN)/hea-loop run $(CAMPAIGN)
 
+# the server of `make server`, unless another one is named: without an address Prefect starts a server for itself
+PREFECT_SERVER_API_PORT ?= 4200
+deploy worker: export PREFECT_API_URL ?= http://127.0.0.1:$(PREFECT_SERVER_API_PORT)/api
+
 server: $(STAMP) ## Start a Prefect server with its page on http://127.0.0.1:4200
 	$(BIN)/prefect server start
 

@@ -22,7 +22,7 @@ DEFAULT_TEMPERATURES_K = (1273.0, 1473.0, 1673.0)
 
 Compositions = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[COMPOSITION]...", help="As in HfNbTaTiZr or Nb47Ti22Si16Mo15; '-' is stdin."),
+    typer.Argument(metavar="COMPOSITION", help="As in HfNbTaTiZr or Nb47Ti22Si16Mo15; '-' is stdin."),
 ]
 File = Annotated[
     Path | None,
@@ -84,14 +84,14 @@ def _print_facts(found: MaterialFacts) -> None:
         print_table(
             f"{kind} ({len(facts)})",
             [
-                "property",
+                "property!",
                 "value>",
                 "sigma>",
-                "unit",
+                "unit!",
                 "T/K>",
-                "fidelity",
+                "fidelity!",
                 "conditions" if published else "method",
-                "DOI",
+                "DOI!",
             ],
             [
                 (
@@ -100,7 +100,7 @@ def _print_facts(found: MaterialFacts) -> None:
                     number(f.sigma) if f.sigma is not None else "",
                     f.unit,
                     number(f.temperature_K) if f.temperature_K is not None else "",
-                    f.fidelity,
+                    f.fidelity if f.fidelity != kind else "",
                     _conditions(f) if published else f.method,
                     f.doi,
                 )
@@ -112,13 +112,13 @@ def _print_facts(found: MaterialFacts) -> None:
 def _print_neighbours(neighbours: list[Neighbour]) -> None:
     print_table(
         "nearest materials in the literature",
-        ["distance>", "composition", "phases", "DOI"],
+        ["distance>", "composition!", "phases", "DOI!"],
         [
             (
                 f"{n.distance:.3f}",
                 n.composition.formula,
                 ", ".join(n.phases) if n.measured else "computed only",
-                ", ".join(n.dois),
+                "\n".join(n.dois),
             )
             for n in neighbours
         ],
@@ -126,7 +126,9 @@ def _print_neighbours(neighbours: list[Neighbour]) -> None:
 
 
 def show(
-    composition: Annotated[str, typer.Argument(help="As in HfNbTaTiZr; quote it if it has blanks.")],
+    composition: Annotated[
+        str, typer.Argument(metavar="COMPOSITION", help="As in HfNbTaTiZr; quote it if it has blanks.")
+    ],
     nearest: Annotated[
         int, typer.Option("--nearest", min=0, max=1000, help="How many literature alloys near it.")
     ] = 5,
@@ -170,7 +172,7 @@ def show(
     percents = ", ".join(f"{e} {100 * x:g}" for e, x in wanted.fractions.items())
     print_text(f"{wanted.formula} ({percents} at.%)")
     if not found.known:
-        print_text("the store does not know this material")
+        print_text("the store has nothing on this material; `hea-loop predict` and `check` need no store")
     for campaign, iteration, candidate, origin, state in found.proposed_by:
         print_text(f"candidate {candidate} of {campaign}, iteration {iteration} ({origin}): {state}")
     _print_facts(found)
@@ -209,14 +211,23 @@ def predict(
     if json:
         print_json(rows)
         return
-    print_table(
-        "predictions",
-        ["composition", "property", "value>", "sigma>", "unit", "method"],
-        [
-            (r["composition"], r["property"], number(v.value), number(v.sigma), r["unit"], r["method"])
-            for r, v in zip(rows, values, strict=True)
-        ],
-    )
+    if len({v.property for v in values}) == 1:
+        print_table(
+            f"predictions: {values[0].property}",
+            ["composition!", "value>", "sigma>", "unit!", "method"],
+            [(v.composition.formula, number(v.value), number(v.sigma), v.unit, v.method) for v in values],
+        )
+        return
+    for composition in dict.fromkeys(v.composition for v in values):
+        print_table(
+            f"{composition.formula}: predictions",
+            ["property!", "value>", "sigma>", "unit!", "method"],
+            [
+                (v.property, number(v.value), number(v.sigma), v.unit, v.method)
+                for v in values
+                if v.composition == composition
+            ],
+        )
 
 
 def _settings(
@@ -305,9 +316,9 @@ def check(
     print_table(
         f"phase stability by CALPHAD ({rows[0]['method']})",
         [
-            "composition",
+            "composition!",
             "T/K>",
-            "single-phase BCC",
+            "single BCC",
             "phases",
             *(["solidus/K>"] if solidus else []),
             "outcome",

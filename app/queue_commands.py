@@ -14,14 +14,14 @@ __all__ = ["queue"]
 
 queue = typer.Typer(help="Review candidates: list, approve, reject.", no_args_is_help=True)
 
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="Candidates, by the ids of `queue list`.")]
+Ids = Annotated[list[int], typer.Argument(metavar="ID", help="Candidates, by the ids of `queue list`.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the decision for ever.")]
 Who = Annotated[str | None, typer.Option("--who", help="Who decides; default is the user of this machine.")]
 
 
 @queue.command("list")
 def list_(
-    name: Annotated[str | None, typer.Argument(help="The campaign; default is all.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The campaign; default is all.")] = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:

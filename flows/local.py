@@ -59,6 +59,7 @@ def run_locally(
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # an error is raised here: once is enough
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")  # and Ctrl-C is none
     from flows.campaign import run_campaign
     from flows.local_server import local_server
     from flows.stores import close_stores

@@ -129,6 +129,7 @@ def parse_composition(text: str, *, unit: Unit | None = None, field: str = "comp
     if stated and unit and stated != unit:
         refuse(f"is given in {stated} and in {unit}", "say at.% or wt.%, once")
     effective: Unit = stated or unit or "at.%"
+    _refuse_list(body, refuse)
     tokens = list(_tokens(body, refuse))
     named = _name(tokens, refuse, has_unit=bool(stated or unit))
     items = named or _Parser(tokens, refuse).formula()
@@ -156,6 +157,21 @@ def _refuse_lone_amount(items: tuple[_Item, ...], refuse: _Refuse) -> None:
         refuse(
             f"gives one element the amount {amount:g}",
             f"write {element} for the pure element, or all elements of the alloy, as in 'Nb-10Hf-1Ti wt.%'",
+        )
+
+
+def _refuse_list(text: str, refuse: _Refuse) -> None:
+    """Refuse several alloys in one text: read as one, they would be mixed without a word.
+
+    A comma or a semicolon outside brackets stands between the elements of one alloy (``Nb47, Ti22``); where one
+    part is a formula of several (``NbTi,VZr``; ``NbTi,1273``) the text is a list or a line of a table.
+    """
+    flat = re.sub(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}", "(", text)
+    parts = [part for part in re.split(r"[,;]", flat) if part.strip()]
+    if len(parts) > 1 and any(re.search(r"[A-Z][a-z]?[0-9.]*[A-Z(]", p) for p in parts):
+        refuse(
+            "has a comma or semicolon beside a whole formula, so it is more than one composition",
+            "give one composition at a time: an argument or a line each, or a CSV file with --column",
         )
 
 

@@ -241,3 +241,11 @@ def test_importing_the_package_imports_neither_torch_nor_pymatgen_nor_prefect():
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "text", ["NbTi,VTi", "NbTi, VZr, W", "NbTi;1273", "HfNbTaTiZr,1", "W,Nb2Ti", "V2Nb,(NbTa)W"]
+)
+def test_a_list_of_alloys_is_never_mixed_into_one(text):
+    with pytest.raises(InputError, match="more than one composition"):
+        parse_composition(text)
