@@ -50,6 +50,29 @@ def _fact_json(fact: Fact) -> dict[str, Any]:
     }
 
 
+_QUALIFIED: Mapping[str, str] = {"at least": "≥ ", "estimated": "~ ", "doubtful": "? "}
+
+
+def _value(fact: Fact) -> str:
+    """The value as text; a lower bound, an estimate and what cannot be right are marked."""
+    shown = number(fact.value) if fact.text is None else fact.text
+    return _QUALIFIED.get(str(fact.conditions.get("qualifier", "")), "") + shown
+
+
+def _conditions(fact: Fact) -> str:
+    """What a published value holds for: test, hours, phases and processing of the material that was tested."""
+    given = fact.conditions
+    parts = [
+        given.get("qualifier"),
+        given.get("test"),
+        f"{given['time_h']:g} h" if given.get("time_h") is not None else None,
+        None if fact.property == "phases_observed" else "+".join(given.get("phases") or ()),
+        ", ".join(step for step in given.get("processing") or () if step != "unknown"),
+        None if fact.method == "as published" or given.get("qualifier") else fact.method,
+    ]
+    return "; ".join(str(part) for part in parts if part)
+
+
 def _print_facts(found: MaterialFacts) -> None:
     from hea_loop.properties import SOURCE_KINDS
 
@@ -57,18 +80,28 @@ def _print_facts(found: MaterialFacts) -> None:
         facts = [f for f in found.facts if f.kind == kind]
         if not facts:
             continue
+        published = kind == "literature"
         print_table(
             f"{kind} ({len(facts)})",
-            ["property!", "value>", "sigma>", "unit!", "T/K>", "fidelity!", "method", "DOI!"],
+            [
+                "property!",
+                "value>",
+                "sigma>",
+                "unit!",
+                "T/K>",
+                "fidelity!",
+                "conditions" if published else "method",
+                "DOI!",
+            ],
             [
                 (
                     f.property + (" (superseded)" if f.superseded else ""),
-                    number(f.value) if f.text is None else f.text,
+                    _value(f),
                     number(f.sigma) if f.sigma is not None else "",
                     f.unit,
                     number(f.temperature_K) if f.temperature_K is not None else "",
                     f.fidelity if f.fidelity != kind else "",
-                    f.method,
+                    _conditions(f) if published else f.method,
                     f.doi,
                 )
                 for f in facts

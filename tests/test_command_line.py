@@ -11,10 +11,17 @@ import pytest
 
 from app.output import print_json
 from app.progress import RunProgress, fraction_done
-from db.models import Candidate, Decision
+from db.models import Candidate, DataPoint, Decision
 from db.store import open_store
 from flows.progress import ProgressEvent
-from tests.example_campaigns import LITERATURE, add_campaign, add_computed_alloy, add_literature
+from hea_loop.formula import parse_composition
+from tests.example_campaigns import (
+    LITERATURE,
+    add_campaign,
+    add_computed_alloy,
+    add_literature,
+    material_of,
+)
 from tests.in_process_cli import hea_loop
 
 
@@ -188,6 +195,33 @@ def test_show_gives_facts_by_source_and_the_nearest_literature_with_doi(place: P
     table = hea_loop("show", "HfNbTaTiZr").out
     assert "literature (2)" in table
     assert LITERATURE[0][2] in table
+
+
+def test_show_says_what_a_published_value_holds_for(place: Path) -> None:
+    with open_store() as store, store.write() as session:
+        session.add(
+            DataPoint(
+                material_id=material_of(session, parse_composition("MoNbTaW")).id,
+                property="ductility",
+                value=20.0,
+                unit="%",
+                kind="literature",
+                fidelity="experiment",
+                method="as published",
+                source="table:stopped",
+                doi="10.1000/stopped",
+                conditions={
+                    "qualifier": "at least",
+                    "test": "compression",
+                    "phases": ["BCC"],
+                    "processing": ["annealed", "arc melted"],
+                },
+            )
+        )
+    shown = " ".join(hea_loop("show", "MoNbTaW", "--nearest", "0").out.split())
+    assert "≥ 20" in shown
+    for condition in ("at least", "compression", "BCC", "annealed", "arc melted"):
+        assert condition in shown
 
 
 def test_show_of_a_material_that_nobody_knows_gives_its_neighbours(place: Path) -> None:
