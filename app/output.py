@@ -97,7 +97,7 @@ def stderr_console() -> Console:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table on stdout, close enough set to be read at 80 columns.
+    """Print a table on stdout, set closely enough to be read at 80 columns.
 
     A column that has nothing in any row is left out.
 
@@ -121,16 +121,20 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
+    console = _console(stderr=False)
+    whole = [k for k in shown if columns[k].endswith((">", "!"))]
+    least = sum(max(len(row[k]) for row in [*cells, [n.rstrip(">!") for n in columns]]) for k in whole)
+    # without the room for it everything folds: a column that is squeezed out altogether would be worse
+    folds = least + 2 * len(shown) + 8 * (len(shown) - len(whole)) > console.width
     for name in (columns[k] for k in shown):
         table.add_column(
             Text(name.rstrip(">!")),
             justify="right" if name.endswith(">") else "left",
-            no_wrap=name.endswith((">", "!")),
+            no_wrap=not folds and name.endswith((">", "!")),
             overflow="fold",
         )
     for row in cells:
         # Text, not str: square brackets in what users wrote are no markup
         table.add_row(*(Text(row[k]) for k in shown))
-    console = _console(stderr=False)
     console.print(table)
     console.print()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import typer
@@ -54,7 +55,6 @@ def list_(
     if not rows:
         note("no candidate waits for review")
         return
-    names = sorted({p for r in rows for p, v in r.predicted.items() if _value(v) is not None})
     print_table(
         f"{len(rows)} candidates wait for review; values are predictions",
         [
@@ -62,10 +62,10 @@ def list_(
             "campaign",
             "iteration>",
             "rank>",
-            "composition",
+            "composition!",
             "origin",
             "P(hit)>",
-            *(f"{n}>" for n in names),
+            "predicted",
         ],
         [
             (
@@ -76,11 +76,17 @@ def list_(
                 r.composition.formula,
                 r.origin,
                 percent(r.probability),
-                *(number(_value(r.predicted.get(n))) for n in names),
+                _predicted(r.predicted),
             )
             for r in rows
         ],
     )
+
+
+def _predicted(predicted: Mapping[str, object]) -> str:
+    """Each property with its value, in one text that folds where the terminal is narrow."""
+    values = ((name, _value(entry)) for name, entry in sorted(predicted.items()))
+    return ", ".join(f"{name} {number(value)}" for name, value in values if value is not None)
 
 
 def _value(predicted: object) -> float | None:
