@@ -297,11 +297,31 @@ def _collect(store: Store, iteration_id: int, number: int, owner: str, database_
         ) from (errors[0] if errors else None)
 
 
+def _percent(rate: float | None, low: float | None, high: float | None) -> str:
+    """A rate with its 95% interval."""
+    if rate is None or low is None or high is None:
+        return "-"
+    return f"{100 * rate:.1f}% ({100 * low:.0f}-{100 * high:.0f})"
+
+
 def _publish(store: Store, campaign: str, number: int) -> None:
     """Show the hit rates so far: to whoever listens, and in Prefect as an artifact."""
     with store.read() as session:
         results = campaign_results(session, campaign)
-    table = results.to_json()["iterations"]
+    # the page shows some eight columns and every digit of a float; the whole is in the store
+    table = [
+        {
+            "iteration": i.iteration,
+            "hit rate": _percent(i.hit_rate, i.ci_low, i.ci_high),
+            "uniform random": _percent(i.random_hit_rate, i.random_ci_low, i.random_ci_high),
+            "proposed": i.proposed,
+            "validated": i.validated,
+            "hit": i.hit,
+            "failed": i.failed,
+            "unconverged": i.unconverged,
+        }
+        for i in results.iterations
+    ]
     key = re.sub(r"[^a-z0-9]+", "-", f"hit-rate-{campaign}".lower()).strip("-")
     create_table_artifact(key=key, table=table, description=f"Hit rate of every iteration of {campaign}")
     latest = next(i for i in results.iterations if i.iteration == number)

@@ -120,7 +120,10 @@ def _tell_all() -> None:
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, APILogHandler):
                 handler.flush()
-    EventsWorker.drain_all(timeout=_DRAIN_S)
+    # in a thread of its own: where an event loop runs, as in a notebook, it would return a coroutine instead
+    draining = threading.Thread(target=EventsWorker.drain_all, kwargs={"timeout": _DRAIN_S}, daemon=True)
+    draining.start()
+    draining.join(_DRAIN_S)
 
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> str:

@@ -16,7 +16,7 @@ from hea_loop.errors import InputError
 from hea_loop.generators import Generator, TrainingData, generator_named
 from hea_loop.prediction import predict_array
 from hea_loop.scoring import KnownValue, judge
-from validators.calphad import CalphadSettings, load_database
+from validators.calphad import CalphadSettings
 
 __all__ = [
     "calphad_request",
@@ -68,7 +68,7 @@ def check_campaign(campaign: Campaign) -> None:
     """
     generator_named(campaign.strategy.name, campaign.strategy.options)
     settings = calphad_settings(campaign)
-    database = load_database(settings.database)
+    database = settings.load()
     palette = campaign.design_space().elements
     lacking = sorted(set(palette) - set(database.elements))
     if lacking:

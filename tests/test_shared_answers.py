@@ -126,22 +126,21 @@ def test_a_heart_that_misses_a_beat_goes_on(tmp_path):
     from flows.campaign import _kept_alive
 
     owner, long_ago = new_owner(), datetime.now(UTC) - timedelta(hours=1)
-    file = tmp_path / "store.sqlite"
-    with open_store(f"sqlite:///{file}") as store:
+    place = tmp_path / "place"
+    place.mkdir()
+    with open_store(f"sqlite:///{place / 'store.sqlite'}") as store:
         with store.write() as session:
             row = register(session, small_campaign())
             claim(session, row.id, owner, None)
             campaign, row.owner_expires = row.id, long_ago
         store.close()
-        away = file.rename(tmp_path / "away.sqlite")
-        file.mkdir()
+        away = place.rename(tmp_path / "away")
         turn = threading.Event()
         with _kept_alive(store, campaign, owner, every_s=0.02):
             with pytest.raises(Exception, match="cannot be created or opened"), store.read() as session:
                 session.get_one(models.Campaign, campaign)
             turn.wait(0.2)  # some beats come to nothing
-            file.rmdir()
-            away.rename(file)
+            away.rename(place)
             for _ in range(500):
                 with store.read() as session:
                     end = session.get_one(models.Campaign, campaign).owner_expires
