@@ -23,7 +23,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_SECTIONS = {"hit-rates": "rates", "targets": "targets", "compositions": "compositions"}
+_SECTIONS = {"hit-rates": "rates", "compositions": "compositions"}
 
 
 def take(report: Path, out: Path, chromium: str = "/usr/bin/chromium") -> list[Path]:
