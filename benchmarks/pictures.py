@@ -27,7 +27,7 @@ _SECTIONS = {"hit-rates": "rates", "compositions": "compositions"}
 
 
 def take(report: Path, out: Path, chromium: str = "/usr/bin/chromium") -> list[Path]:
-    """Photograph sections of a report.
+    """Photograph the figures of a report.
 
     Args:
         report: An HTML report.
@@ -47,7 +47,7 @@ def take(report: Path, out: Path, chromium: str = "/usr/bin/chromium") -> list[P
         page.goto(report.resolve().as_uri())
         for name, place in _SECTIONS.items():
             made.append(out / f"{name}.png")
-            page.locator(f"section[aria-labelledby={place}]").screenshot(path=made[-1])
+            page.locator(f"section[aria-labelledby={place}] figure").first.screenshot(path=made[-1])
         browser.close()
     return made
 
