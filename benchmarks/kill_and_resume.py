@@ -3,8 +3,8 @@
     python -m benchmarks.kill_and_resume [CAMPAIGN.yaml] [--kills 20] [--seed 0] [--json]
 
 One undisturbed run of the campaign is the reference. Then the same command is started again and again on a fresh
-store and killed at a moment drawn uniformly from the length of the undisturbed run; a run that ends before its
-kill is compared with the reference, and the next kills go to a run on another fresh store, until all kills are
+store and killed at a moment drawn uniformly from the first 30 s, or a quarter of the undisturbed run where that is
+longer, so that one run is killed many times and all over its length; a run that ends before its kill is compared with the reference, and the next kills go to a run on another fresh store, until all kills are
 spent and the last run has ended. Compared are the candidates of every iteration, the number of validated ones,
 the data points, and that every job was finished once; at the end no process of ours may be left.
 """
@@ -34,6 +34,7 @@ from db.store import open_store
 __all__ = ["Verdict", "kill_and_resume"]
 
 _LEFTOVER_PATIENCE_S = 20.0
+_SHORTEST_SPAN_S = 30.0
 
 
 @dataclass
@@ -200,7 +201,8 @@ def kill_and_resume(campaign: Path, kills: int, seed: int, folder: Path, log: An
             number, open_run = number + 1, True
         current = folder / f"killed-{number}"
         process = _start(campaign, current)
-        patience = rng.uniform(0, verdict.undisturbed_s) if verdict.kills < kills else None
+        longest = max(_SHORTEST_SPAN_S, verdict.undisturbed_s / 4)
+        patience = rng.uniform(0, longest) if verdict.kills < kills else None
         try:
             code = process.wait(timeout=patience)
         except subprocess.TimeoutExpired:
