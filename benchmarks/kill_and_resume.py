@@ -4,8 +4,9 @@
 
 One undisturbed run of the campaign is the reference. Then the same command is started again and again on a fresh
 store and killed at a moment drawn uniformly from the first 30 s, or a quarter of the undisturbed run where that is
-longer, so that one run is killed many times and all over its length; a run that ends before its kill is compared with the reference, and the next kills go to a run on another fresh store, until all kills are
-spent and the last run has ended. Compared are the candidates of every iteration, the number of validated ones,
+longer, so that one run is killed many times and all over its length; a run that ends before its kill is compared
+with the reference, and the next kills go to a run on another fresh store, until all kills are spent and the last
+run has ended. Compared are the candidates of every iteration, the number of validated ones,
 the data points, and that every job was finished once; at the end no process of ours may be left.
 """
 
