@@ -45,7 +45,8 @@ install: $(STAMP) ## Install hea-loop and what it needs into .venv
 install-dev: $(DEV_STAMP) ## The same, with what development and tests need
 
 chromium: ## Install Chromium where there is none (Debian): the report is tested in it
-	@command -v chromium >/dev/null || { echo "installing chromium"; $(APT_INSTALL) chromium fonts-dejavu-core >/dev/null; }
+	@{ command -v chromium && ldconfig -p | grep -q libatomic.so.1; } >/dev/null || { echo "installing chromium"; \
+	  $(APT_INSTALL) chromium fonts-dejavu-core libatomic1 >/dev/null; }
 
 # -- use ---------------------------------------------------------------------------------------------------
 

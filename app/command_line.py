@@ -126,6 +126,13 @@ def _usage_error(error: Exception) -> str:
     return f"{said}; see `{path} --help`"
 
 
+def _drop_output() -> None:
+    """Keep the interpreter from flushing into stdout again as it ends: it would fail once more."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -138,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prog_name="hea-loop",
             standalone_mode=False,
         )
+        sys.stdout.flush()  # here, where a full disk still is one line
     except HeaLoopError as error:
         print_error(str(error))
         return 2
@@ -147,14 +155,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:
-        # whoever read our output has seen enough; keep the interpreter from flushing into it again
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has seen enough
         return 1
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
         print_error(f"output = {error.filename or 'stdout'}: {error.strerror}; make room, or write elsewhere")
+        if error.filename is None:
+            _drop_output()
         return 2
     return result if isinstance(result, int) else 0

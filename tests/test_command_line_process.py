@@ -70,8 +70,10 @@ def test_a_fault_of_ours_keeps_its_traceback_and_ends_with_1(tmp_path: Path) -> 
 
 
 def test_an_interrupted_command_ends_with_130_and_without_a_traceback(tmp_path: Path) -> None:
+    # a shell that starts us in the background has SIGINT ignored, and so would the command
     code = (
         "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from app.command_line import main\n"
         "class Waiting:\n"
         "    def read(self):\n"

@@ -174,12 +174,12 @@ DECISIONS = {
         "queue", "approve", "{queued}", "--reason", "good", "--who", " ", names=("who", "' '")
     ),
     "id that is no number": _case(
-        "queue", "approve", "first", "--reason", "good", names=("ID...", "'first'")
+        "queue", "approve", "first", "--reason", "good", names=("ID", "'first'")
     ),
     "id beyond every number of the store": _case(
         "queue", "approve", "9" * 30, "--reason", "good", names=("candidate", "999")
     ),
-    "no id": _case("queue", "approve", "--reason", "good", names=("ID...",)),
+    "no id": _case("queue", "approve", "--reason", "good", names=("ID",)),
 }
 
 RUNS = {
