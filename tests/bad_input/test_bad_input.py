@@ -173,9 +173,7 @@ DECISIONS = {
     "nobody decides": _case(
         "queue", "approve", "{queued}", "--reason", "good", "--who", " ", names=("who", "' '")
     ),
-    "id that is no number": _case(
-        "queue", "approve", "first", "--reason", "good", names=("ID", "'first'")
-    ),
+    "id that is no number": _case("queue", "approve", "first", "--reason", "good", names=("ID", "'first'")),
     "id beyond every number of the store": _case(
         "queue", "approve", "9" * 30, "--reason", "good", names=("candidate", "999")
     ),
