@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from hea_loop.composition import Composition
 from validators.calphad.database import CalphadDatabase
 
-__all__ = ["PRESSURE_PA", "RawEquilibrium", "System", "system_for"]
+__all__ = ["PRESSURE_PA", "RawEquilibrium", "StartingPoint", "System", "system_for"]
 
 PRESSURE_PA: Final = 101325.0
 """Pressure of every equilibrium, Pa."""
@@ -31,6 +32,22 @@ PRESSURE_PA: Final = 101325.0
 _KEPT: Final = 96  # about 2 MB each
 _GRID_BYTES: Final = 64 * 2**20  # of all kept samplings of a process
 _LOCK: Final = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """A point of a phase that a minimisation is to consider beside its own sampling.
+
+    Attributes:
+        phase: Its phase.
+        site_fractions: In pycalphad's order, sublattice by sublattice, constituents alphabetical, those that
+            are alone on a sublattice included.
+        driving_force: J per mole of atoms by which it lies below the tangent plane of whoever found it.
+    """
+
+    phase: str
+    site_fractions: tuple[float, ...]
+    driving_force: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +151,32 @@ class System:
                 _GRIDS.put((self, temperature_K, density), grid)
         return grid
 
+    def _with_points(self, grid: Any, points: Sequence[StartingPoint], temperature_K: float) -> Any:
+        """The sampled surface with further points at its end."""
+        from pycalphad.core.composition_set import CompositionSet
+        from pycalphad.core.light_dataset import LightDataset
+
+        state = np.array([1.0, PRESSURE_PA, temperature_K])
+        count, width = len(points), grid.Y.shape[-1]
+        more: dict[str, Any] = {
+            "X": np.zeros((count, len(self.elements))),
+            "Phase": np.array([p.phase for p in points]),
+            "Y": np.full((count, width), np.nan),
+            "GM": np.zeros(count),
+        }
+        for k, point in enumerate(points):
+            entry = CompositionSet(self._records[point.phase])
+            fractions = np.array(point.site_fractions)
+            entry.update(fractions, 1.0, state)
+            more["X"][k] = entry.X
+            more["Y"][k, : len(fractions)] = fractions
+            more["GM"][k] = entry.energy
+        variables = {
+            name: (dims, np.concatenate([values, more[name][None, None, None]], axis=3))
+            for name, (dims, values) in grid.data_vars.items()
+        }
+        return LightDataset(variables, coords=grid.coords, attrs=grid.attrs)
+
     def minimise(
         self,
         composition: Composition,
@@ -141,6 +184,7 @@ class System:
         density: tuple[int, int],
         *,
         keep_grid: bool = False,
+        points: Sequence[StartingPoint] = (),
     ) -> RawEquilibrium:
         """Minimise the Gibbs energy at 101325 Pa and one mole of atoms.
 
@@ -149,6 +193,7 @@ class System:
             temperature_K: Temperature, K.
             density: Points that pycalphad samples per degree of freedom of any phase, and of a bcc phase.
             keep_grid: Keep the sampled surface for the next composition at this temperature.
+            points: Further points of the surface, for this call only.
         """
         from pycalphad import variables as v
         from pycalphad.core.eqsolver import _solve_eq_at_conditions
@@ -164,6 +209,8 @@ class System:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # NaN is judged by who asked
             grid = self._grid(temperature_K, density, keep=keep_grid)
+            if points:
+                grid = self._with_points(grid, points, temperature_K)
             start = starting_point(ordered, self._records.state_variables, self._records, grid)
             # What Workspace.recompute does, with the grid above; the name is private, the pin is in pyproject
             found = _solve_eq_at_conditions(

@@ -60,6 +60,7 @@ class PhaseTerms:
         name: The phase.
         mixing: Sublattices with two constituents or more.
         fixed: Sites per formula unit of each element on a sublattice of its own.
+        layout: Per sublattice of the database the mixing one, None where a constituent is alone.
         energy: Reference and excess energy, J per mole of formula units.
         curie: Curie temperature, K; None without a magnetic model.
         moment: Mean magnetic moment, Bohr magnetons.
@@ -70,6 +71,7 @@ class PhaseTerms:
     name: str
     mixing: tuple[Sublattice, ...]
     fixed: dict[str, float]
+    layout: tuple[Sublattice | None, ...]
     energy: Polynomial
     curie: Polynomial | None = None
     moment: Polynomial | None = None
@@ -200,6 +202,7 @@ class Translation:
                 raise NotVectorisable(self.name, f"the phase {name} has {why}")
         mixing: list[Sublattice] = []
         fixed: dict[str, float] = {}
+        layout: list[Sublattice | None] = []
         place: list[tuple[dict[str, int], str]] = []  # per sublattice: index of y, or the only constituent
         for sites, constituents in zip(phase.sites, phase.constituents, strict=True):
             present = tuple(sorted(constituents & active))
@@ -207,9 +210,11 @@ class Translation:
                 if present[0] != "VA":
                     fixed[present[0]] = fixed.get(present[0], 0.0) + sites
                 place.append(({}, present[0]))
+                layout.append(None)
                 continue
             start = mixing[-1].stop if mixing else 0
             mixing.append(Sublattice(sites, present, start))
+            layout.append(mixing[-1])
             place.append(({c: start + i for i, c in enumerate(present)}, ""))
         dof = mixing[-1].stop if mixing else 0
         terms: dict[str, dict[tuple[Form, ...], list[int]]] = {"G": {}, "TC": {}, "BMAGN": {}}
@@ -231,6 +236,7 @@ class Translation:
             name,
             tuple(mixing),
             fixed,
+            tuple(layout),
             made["G"],
             made["TC"] if magnetic else None,
             made["BMAGN"] if magnetic else None,

@@ -90,6 +90,13 @@ class VectorPhase:
             and self.dof == len(self.atoms)
         )
 
+    def pycalphad_order(self, y: Array) -> tuple[float, ...]:
+        """Site fractions ``(dof,)`` as pycalphad writes them: constituents that are alone included, as 1."""
+        values: list[float] = []
+        for part in self._terms.layout:
+            values += [1.0] if part is None else [float(f) for f in y[part.start : part.stop]]
+        return tuple(values)
+
     def coefficients(self, temperatures_K: Array, table: Array) -> Coefficients:
         """For points at these temperatures, ``(n,)``, and the parameters there, ``(parameters, n)``."""
         t = self._terms
