@@ -159,6 +159,11 @@ def _lowest(
             fault = problem
         elif best is None or raw.energy < best.energy - _SAME_ENERGY_J:
             best = raw
+    mixture = [p for p in points if p.fraction > 0.0]
+    if best is not None and mixture:
+        raw = system.minimise_from(composition, temperature_K, mixture)
+        if not _fault(raw, composition, system) and raw.energy < best.energy - _SAME_ENERGY_J:
+            best = raw
     return best, fault
 
 

@@ -11,6 +11,7 @@ records for each set of components, and the least recently used are dropped beyo
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections import OrderedDict
@@ -43,11 +44,13 @@ class StartingPoint:
         site_fractions: In pycalphad's order, sublattice by sublattice, constituents alphabetical, those that
             are alone on a sublattice included.
         driving_force: J per mole of atoms by which it lies below the tangent plane of whoever found it.
+        fraction: Mole fraction in a mixture that has the alloy's composition; zero for a point by itself.
     """
 
     phase: str
     site_fractions: tuple[float, ...]
     driving_force: float
+    fraction: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,46 @@ class System:
                 solver=Solver(),
             )
         return self._read(found, grid)
+
+    def minimise_from(
+        self, composition: Composition, temperature_K: float, mixture: Sequence[StartingPoint]
+    ) -> RawEquilibrium:
+        """Let pycalphad's solver go on from a mixture of phases, without any sampling.
+
+        The sampled surface often holds no simplex that the two sides of a flat miscibility gap span, and the
+        solver then begins with one phase only.
+
+        Args:
+            composition: A composition of exactly this system's elements.
+            temperature_K: Temperature, K.
+            mixture: Phases whose fractions add up to one and to the composition.
+        """
+        from pycalphad import variables as v
+        from pycalphad.core.composition_set import CompositionSet
+        from pycalphad.core.solver import Solver
+
+        fractions = composition.fractions
+        dependent = max(self.elements, key=lambda e: (fractions[e], e))
+        conditions: dict[Any, float] = {v.N: 1.0, v.P: PRESSURE_PA, v.T: temperature_K}
+        conditions |= {v.X(e.upper()): fractions[e] for e in self.elements if e != dependent}
+        state = np.array([1.0, PRESSURE_PA, temperature_K])
+        entries = []
+        for point in mixture:
+            entry = CompositionSet(self._records[point.phase])
+            entry.update(np.array(point.site_fractions), point.fraction, state)
+            entries.append(entry)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # NaN is judged by who asked
+            result = Solver(remove_metastable=True).solve(entries, conditions)
+        amounts = np.array([entry.NP for entry in entries])
+        return RawEquilibrium(
+            names=tuple(str(entry.phase_record.phase_name) for entry in entries),
+            fractions=amounts,
+            compositions=np.array([np.array(entry.X) for entry in entries]),
+            potentials=np.array(result.chemical_potentials, dtype=float).copy(),
+            energy=float(sum(entry.NP * entry.energy for entry in entries)) if result.converged else math.nan,
+            overlooked=0.0,
+        )
 
     def _read(self, found: Any, grid: Any) -> RawEquilibrium:
         count = len(self.elements)

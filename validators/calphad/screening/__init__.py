@@ -2,7 +2,8 @@
 
 from validators.calphad.screening.melting import MeltingRange, melting_range
 from validators.calphad.screening.model import NotVectorisable
-from validators.calphad.screening.stability import Screening, screen, screen_compositions, starting_points
+from validators.calphad.screening.stability import Screening, screen, screen_compositions
+from validators.calphad.screening.starts import starting_points
 
 __all__ = [
     "MeltingRange",

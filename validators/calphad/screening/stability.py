@@ -19,9 +19,8 @@ from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.equilibrium import require_temperature
 from validators.calphad.screening.system import PARENT, VectorSystem, system_of
-from validators.calphad.systems import StartingPoint
 
-__all__ = ["TOLERANCE_J", "Screening", "screen", "screen_compositions", "starting_points"]
+__all__ = ["TOLERANCE_J", "Screening", "screen", "screen_compositions"]
 
 Array = NDArray[np.float64]
 
@@ -218,37 +217,3 @@ def screen_compositions(
     return screen(np.repeat(x, len(temperatures_K), axis=0), elements, T, database)
 
 
-def starting_points(
-    composition: Composition, temperature_K: float, database: CalphadDatabase
-) -> tuple[StartingPoint, ...]:
-    """Points below the tangent plane of bcc, for the confirming tier to start from; none where bcc is stable.
-
-    Raises:
-        InputError: An element that the database does not have, a temperature out of range.
-        NotVectorisable: The database has something that screening has no arrays for.
-    """
-    database.require(composition)
-    temperature = require_temperature(temperature_K)
-    elements = tuple(sorted(composition.elements))
-    if len(elements) == 1:
-        return ()
-    translation, system = system_of(database, elements)
-    T = np.array([temperature])
-    table = translation.program.values(T)
-    x = np.array([[composition.fractions[e]] for e in elements])
-    x /= x.sum()
-    parent = system.phases[PARENT]
-    at = parent.coefficients(T, table)
-    mu = parent.potentials(x, at)[1]
-    points: list[StartingPoint] = []
-    for name, phase in system.phases.items():
-        more = system.along_softest(PARENT, x, at)[0] if name == PARENT else None
-        there = phase.coefficients(T, table)
-        found, _ = system.minima(name, there, mu, more=more, leave_out=x if name == PARENT else None)
-        forces = -found.distance / phase.amounts(found.y).sum(axis=0)
-        points += [
-            StartingPoint(name, phase.pycalphad_order(found.y[:, k]), float(force))
-            for k, force in enumerate(forces)
-            if force > 0.0
-        ]
-    return tuple(sorted(points, key=lambda p: -p.driving_force))
