@@ -3,7 +3,9 @@
 Column generation: a linear programme over points of the phases (least energy that gives the composition) has
 a plane as its dual; the minima of every phase against that plane are new points; the programme takes those
 that lie below the plane by simplex pivots. The lowest point below the plane bounds how far the energy is from
-the minimum, so it ends with a known error.
+the minimum, so it ends with a known error. That finds the phases; the last decimals are
+Newton's method on their compositions and amounts (Hillert, Physica B 103 (1981) 31,
+doi 10.1016/0378-4363(81)90999-1; Sundman, Lu and Ohtani, Comput. Mater. Sci. 101 (2015) 127).
 """
 
 from __future__ import annotations
@@ -15,15 +17,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from validators.calphad.screening.clusters import Clusters
 from validators.calphad.screening.phase import Coefficients
 from validators.calphad.screening.system import VectorSystem
 
-__all__ = ["Assemblage", "stable_assemblage"]
+__all__ = ["GAP_J", "Assemblage", "stable_assemblage"]
 
 Array = NDArray[np.float64]
 
-_ROUNDS: Final = 30
-_GAP_J: Final = 2.0  # J/mol by which the energy may lie above the minimum
+_ROUNDS: Final = (7, 4, 4, 4)  # of column generation before each attempt of Newton's method
+GAP_J: Final = 1.0
+"""J/mol by which the energy of an assemblage that counts as found may lie above the minimum."""
+
 _WORTH_J: Final = 0.05  # J/mol below the plane that is worth a pivot
 _POINTS: Final = 3  # minima of each phase and alloy that are followed
 
@@ -35,31 +40,25 @@ class Assemblage:
     Attributes:
         energy: ``(n,)`` J per mole of atoms.
         potentials: ``(c, n)`` J/mol.
-        gap: ``(n,)`` J/mol by which the energy lies above the minimum at most.
-        compositions: ``(n, c, c)`` atomic fractions, a column for each point.
-        fractions: ``(n, c)`` amounts of the points.
-        phases: ``(n, c)`` number of each point's phase in ``names``.
-        names: The phases.
+        gap: ``(n,)`` J/mol by which a phase lies below the plane: the energy is above the minimum by no more.
     """
 
     energy: Array
     potentials: Array
     gap: Array
-    compositions: Array
-    fractions: Array
-    phases: NDArray[np.intp]
-    names: tuple[str, ...]
 
 
 class _Programme:
-    """The linear programmes of ``n`` alloys, each with its basis."""
+    """The linear programmes of ``n`` alloys, each with its basis of ``c`` points."""
 
-    def __init__(self, x: Array, pure: Array, phase: int) -> None:
+    def __init__(self, x: Array, pure: Array, width: int) -> None:
         c, n = x.shape
         self.x = np.ascontiguousarray(x.T)[:, :, None]
         self.basis = np.repeat(np.eye(c)[None], n, axis=0)
         self.energies = np.ascontiguousarray(pure.T)
-        self.phases = np.full((n, c), phase)
+        self.phases = np.zeros((n, c), dtype=np.intp)
+        self.y = np.zeros((n, c, width))
+        self.y[:, np.arange(c), np.arange(c)] = 1.0
         self._solve()
 
     def _solve(self) -> None:
@@ -67,118 +66,124 @@ class _Programme:
         self.fractions = np.maximum((self.inverse @ self.x)[:, :, 0], 0.0)
         self.potentials = (self.energies[:, None, :] @ self.inverse)[:, 0, :]
 
-    def take(self, compositions: Array, energies: Array, phases: NDArray[np.intp]) -> None:
-        """Pivot until none of these points, ``(n, k, c)``, lies below the plane."""
+    def take(self, compositions: Array, energies: Array, phases: NDArray[np.intp], y: Array) -> None:
+        """Pivot until none of these points, ``(n, k, ...)``, lies below the plane."""
         everyone = np.arange(len(self.x))
         for _ in range(energies.shape[1] + 4):
             below = energies - np.einsum("nkc,nc->nk", compositions, self.potentials)
             chosen = below.argmin(axis=1)
             enters = below[everyone, chosen] < -_WORTH_J
-            if not enters.any():
-                return
             point = compositions[everyone, chosen]
             change = (self.inverse @ point[:, :, None])[:, :, 0]
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = np.where(change > 1e-7, self.fractions / change, np.inf)
-            # among equal ratios the largest pivot keeps the basis well conditioned
             least = ratio.min(axis=1, keepdims=True)
+            # among equal ratios the largest pivot keeps the basis well conditioned
             leaving = np.where(ratio <= least + 1e-12, change, -1.0).argmax(axis=1)
             who = everyone[enters & np.isfinite(least[:, 0])]
             if not len(who):
                 return
-            self.basis[who, :, leaving[who]] = point[who]
-            self.energies[who, leaving[who]] = energies[who, chosen[who]]
-            self.phases[who, leaving[who]] = phases[who, chosen[who]]
+            out, into = leaving[who], chosen[who]
+            self.basis[who, :, out] = point[who]
+            self.energies[who, out] = energies[who, into]
+            self.phases[who, out] = phases[who, into]
+            self.y[who, out] = y[who, into]
             self._solve()
-            energies[who, chosen[who]] = np.inf
+            energies[who, into] = np.inf
 
 
 def stable_assemblage(
     system: VectorSystem, names: Sequence[str], at: dict[str, Coefficients], x: Array
 ) -> Assemblage:
-    """Find the stable assemblage among some phases.
+    """Find the tangent plane of the stable assemblage among some phases.
 
     Args:
         system: The phases.
-        names: Which of them may form; the first is a substitutional solution, in which every element by
-            itself can stand.
+        names: Which of them may form; the first is a substitutional solution.
         at: Coefficients of each for the alloys.
         x: ``(c, n)`` compositions.
     """
     c, n = x.shape
     names = tuple(names)
     first = system.phases[names[0]]
+    width = max(system.phases[name].dof for name in names)
     pure = np.empty((c, n))
     for k in range(c):
         corner = np.full((c, n), 1e-12)
         corner[k] = 1.0
-        pure[k] = first.energy(corner, at[names[0]])[0] / first.sites[0, 0]
-    programme = _Programme(x, pure, 0)
-    mixed = first.potentials(x, at[names[0]])[1]
-    gap = np.full(n, np.inf)
-    energy, potentials = np.full(n, np.inf), np.zeros((c, n))
-    open_ = np.arange(n)
+        pure[k] = first.potentials(corner, at[names[0]])[0]
+    programme = _Programme(x, pure, width)
+    result = Assemblage(np.full(n, np.nan), np.full((c, n), np.nan), np.full(n, np.inf))
+    # the plane of the solution at the alloy's own composition is a better first one than that of the elements
+    plane = first.potentials(x, at[names[0]])[1]
     held: dict[str, Array] = {}
-    for turn in range(_ROUNDS):
-        # the plane of the solution at the alloy's own composition is a better first one than that of the elements
-        plane = mixed if turn == 0 else np.ascontiguousarray(programme.potentials.T)
-        lists: list[tuple[Array, Array, int]] = []
-        lowest = np.zeros(len(open_))
-        for number, name in enumerate(names):
-            phase = system.phases[name]
-            here = at[name]
-            found, owner = system.minima(name, here, plane, more=held.get(name), kept=_POINTS)
-            amounts = phase.amounts(found.y)
-            atoms = amounts.sum(axis=0)
-            compositions = amounts / atoms
-            distance = found.distance / atoms
-            np.minimum.at(lowest, owner, distance)
-            energies = distance + (compositions * plane[:, owner]).sum(axis=0)
-            lists.append(_by_alloy(compositions, energies, owner, len(open_), number))
-            if phase.dof:
-                held[name] = _last(found.y, owner, len(open_))
-        if turn:
-            gap[open_] = -lowest
-            energy[open_] = (programme.fractions * programme.energies).sum(axis=1)
-            potentials[:, open_] = plane
-        points = np.concatenate([part[0] for part in lists], axis=1)
-        energies_ = np.concatenate([part[1] for part in lists], axis=1)
-        numbers = np.concatenate([np.full(part[1].shape, part[2]) for part in lists], axis=1)
-        programme.take(points, energies_, numbers)
-        if turn and (gap < _GAP_J).all():
+    for rounds in _ROUNDS:
+        for _ in range(rounds):
+            points, lowest = _below(system, names, at, plane, held, width)
+            _keep(result, x, plane, -lowest)
+            programme.take(*points)
+            plane = np.ascontiguousarray(programme.potentials.T)
+        clusters = Clusters(system, names, at, x, programme.phases, programme.fractions, programme.y)
+        refined = clusters.refine(plane)
+        usable = np.isfinite(refined).all(axis=0)
+        plane = np.where(usable, refined, plane)
+        points, lowest = _below(system, names, at, plane, held, width)
+        _keep(result, x, plane, -lowest)
+        programme.take(*points)
+        plane = np.ascontiguousarray(programme.potentials.T)
+        if (result.gap < GAP_J).all():
             break
-    return Assemblage(
-        energy, potentials, gap, programme.basis, programme.fractions, programme.phases, names
-    )
+    return result
 
 
-def _by_alloy(
-    compositions: Array, energies: Array, owner: NDArray[np.intp], count: int, number: int
-) -> tuple[Array, Array, int]:
-    """Points of each alloy in rows, ``(count, k, c)`` and ``(count, k)``; infinite energy where there is none."""
-    place = _places(owner)
-    width = int(place.max(initial=-1)) + 1
-    points = np.zeros((count, width, len(compositions)))
-    values = np.full((count, width), np.inf)
-    points[owner, place] = compositions.T
-    values[owner, place] = energies
-    return points, values, number
+def _keep(result: Assemblage, x: Array, plane: Array, gap: Array) -> None:
+    """Remember the planes with the smallest gap so far."""
+    better = gap < result.gap
+    result.gap[better] = gap[better]
+    result.potentials[:, better] = plane[:, better]
+    # a plane that no phase lies below, shifted down by the gap, bounds the energy from below
+    result.energy[better] = (x * plane).sum(axis=0)[better]
 
 
-def _last(y: Array, owner: NDArray[np.intp], count: int) -> Array:
-    """The points as starts, ``(dof, k, count)``; where an alloy has fewer, the middle of the phase."""
-    place = _places(owner)
-    width = int(place.max(initial=-1)) + 1
-    starts = np.full((len(y), width, count), 1.0 / len(y))
-    starts[:, place, owner] = y
-    return starts
+def _below(
+    system: VectorSystem,
+    names: tuple[str, ...],
+    at: dict[str, Coefficients],
+    plane: Array,
+    held: dict[str, Array],
+    width: int,
+) -> tuple[tuple[Array, Array, NDArray[np.intp], Array], Array]:
+    """The minima of every phase against the planes, in rows for each alloy, and the lowest distance."""
+    count = plane.shape[1]
+    lowest = np.zeros(count)
+    rows: list[tuple[Array, Array, NDArray[np.intp], Array]] = []
+    for number, name in enumerate(names):
+        phase = system.phases[name]
+        found, owner = system.minima(name, at[name], plane, more=held.get(name), kept=_POINTS)
+        amounts = phase.amounts(found.y)
+        atoms = amounts.sum(axis=0)
+        compositions = amounts / atoms
+        distance = found.distance / atoms
+        np.minimum.at(lowest, owner, distance)
+        place = _places(owner)
+        most = int(place.max(initial=-1)) + 1
+        points, values = np.zeros((count, most, len(plane))), np.full((count, most), np.inf)
+        fractions = np.zeros((count, most, width))
+        points[owner, place] = compositions.T
+        values[owner, place] = distance + (compositions * plane[:, owner]).sum(axis=0)
+        fractions[owner, place, : phase.dof] = found.y.T
+        rows.append((points, values, np.full((count, most), number), fractions))
+        if phase.dof:
+            starts = np.full((phase.dof, most, count), 1.0 / phase.dof)
+            starts[:, place, owner] = found.y
+            held[name] = starts
+    joined = tuple(np.concatenate([row[k] for row in rows], axis=1) for k in range(4))
+    return (joined[0], joined[1], joined[2], joined[3]), lowest
 
 
 def _places(owner: NDArray[np.intp]) -> NDArray[np.intp]:
     """How many equal entries stand before each entry of a sorted array."""
-    if not len(owner):
-        return owner
-    begins = np.flatnonzero(np.concatenate([[True], owner[1:] != owner[:-1]]))
+    begins = np.flatnonzero(np.concatenate([[True], owner[1:] != owner[:-1]])) if len(owner) else owner
     result: NDArray[np.intp] = np.arange(len(owner)) - np.repeat(
         begins, np.diff(np.append(begins, len(owner)))
     )
