@@ -2,8 +2,9 @@
 
 The liquidus is where a solid touches the tangent plane of the liquid from above on cooling; the solidus is
 where the liquid touches the plane of the stable solids on heating. Where bcc is alone up to melting, its own
-tangent plane is that plane. Where it is not, the answer rests on bcc as if it were and is marked as not
-settled: the confirming tier answers it.
+tangent plane is that plane; elsewhere it is that of the stable assemblage of the solids
+(:mod:`validators.calphad.screening.assemblage`). Where that was not found, the answer is marked as not
+settled: the confirming tier gives it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.equilibrium import MAX_TEMPERATURE_K, MIN_TEMPERATURE_K
+from validators.calphad.screening.assemblage import stable_assemblage
 from validators.calphad.screening.stability import TOLERANCE_J, blocks, require_arrays
 from validators.calphad.screening.system import PARENT, VectorSystem, is_liquid, system_of
 from validators.calphad.screening.temperature import TemperatureProgram
@@ -30,6 +32,9 @@ _GUESS_K: Final = 2300.0
 _SLOPE: Final = -9.0  # J/(mol K): entropies of melting of metals are near R (Richard's rule)
 _LONGEST_STEP_K: Final = 400.0
 _EVALUATIONS: Final = 40
+_LOW_GUESS_K, _HIGH_GUESS_K = 1500.0, 3600.0
+_TRUSTED_GAP_J: Final = 10.0
+"""J/mol that the plane of the solids may be off: 1 K of a solidus, by Richard's rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class MeltingRange:
     Attributes:
         solidus_K: ``(n,)``; NaN where there is none within 298.15 to 6000 K.
         liquidus_K: ``(n,)``; likewise.
-        solidus_settled: ``(n,)`` whether bcc is alone just below the solidus, so that it is the solidus.
+        solidus_settled: ``(n,)`` whether the stable solids just below the solidus were found.
         liquidus_settled: ``(n,)`` whether the liquid does not itself demix at the liquidus.
     """
 
@@ -118,6 +123,7 @@ class _Melting:
         mu = self._system.parent_potentials(parent, x, at[parent])[1]
         least = np.full(len(which), np.inf)
         for name in others:
+            # a pure element has no second composition
             if name == parent and len(x) == 1:
                 continue
             phase = self._system.phases[name]
@@ -130,6 +136,43 @@ class _Melting:
             found, owner = self._system.minima(name, at[name], mu, more=more, leave_out=leave_out)
             np.minimum.at(least, owner, found.distance / phase.amounts(found.y).sum(axis=0))
         return least
+
+
+    def liquid_above_solids(self, T: Array, which: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Least distance of the liquid from the plane of the stable solids, and that plane's error, J/mol."""
+        x = self._x[:, which]
+        table = self._program.values(T)
+        at = {name: phase.coefficients(T, table) for name, phase in self._system.phases.items()}
+        names = (PARENT, *(name for name in self.solids if name != PARENT))
+        stable = stable_assemblage(self._system, names, at, x)
+        least = np.full(len(which), np.inf)
+        for name in self.liquids:
+            phase = self._system.phases[name]
+            found, owner = self._system.minima(name, at[name], stable.potentials)
+            np.minimum.at(least, owner, found.distance / phase.amounts(found.y).sum(axis=0))
+        return least, stable.gap
+
+    def solidus(self, guess: Array, tolerance_K: float) -> tuple[Array, NDArray[np.bool_]]:
+        """Solidus ``(n,)`` and whether it is settled."""
+        found = crossing(lambda T, who: self.lowest(PARENT, self.liquids, T, who), guess, tolerance_K)
+        settled = np.zeros(len(guess), dtype=bool)
+        known = np.flatnonzero(np.isfinite(found))
+        below = np.maximum(found[known] - 2 * tolerance_K, MIN_TEMPERATURE_K)
+        settled[known] = self.lowest(PARENT, self.solids, below, known, itself=True) > -TOLERANCE_J
+        # where bcc is not alone: the stable solids, from where the liquidus-like guess of bcc is not far off
+        rest = np.flatnonzero(~settled)
+        if len(rest) and len(self._x) > 1:
+            error = np.zeros(len(rest))
+
+            def distance(T: Array, who: NDArray[np.intp]) -> Array:
+                value, gap = self.liquid_above_solids(T, rest[who])
+                error[who] = gap
+                return value
+
+            start = np.clip(np.nan_to_num(found[rest], nan=_LOW_GUESS_K), _LOW_GUESS_K, _HIGH_GUESS_K)
+            found[rest] = crossing(distance, start, tolerance_K)
+            settled[rest] = np.isfinite(found[rest]) & (error < _TRUSTED_GAP_J)
+        return found, settled
 
 
 def melting_range(
@@ -161,16 +204,9 @@ def melting_range(
         translation, system = system_of(database, chosen)
         melting = _Melting(translation.program, system, block.x)
         where = block.where
-        solidus = crossing(
-            lambda T, who, m=melting: m.lowest(PARENT, m.liquids, T, who),  # type: ignore[misc]
-            block.T,
-            tolerance_K,
-        )
+        solidus, settled = melting.solidus(block.T, tolerance_K)
         result.solidus_K[where] = solidus
-        known = np.flatnonzero(np.isfinite(solidus))
-        below = np.maximum(solidus[known] - 2 * tolerance_K, MIN_TEMPERATURE_K)
-        rival = melting.lowest(PARENT, melting.solids, below, known, itself=True)
-        result.solidus_settled[where[known]] = rival > -TOLERANCE_J
+        result.solidus_settled[where] = settled
         liquid = melting.liquids[0] if melting.liquids else ""
         if liquid and (len(block.x) == 1 or system.phases[liquid].substitutional):
             guess = np.where(np.isfinite(solidus), solidus + 50.0, _GUESS_K)
