@@ -41,11 +41,37 @@ class Assemblage:
         energy: ``(n,)`` J per mole of atoms.
         potentials: ``(c, n)`` J/mol.
         gap: ``(n,)`` J/mol by which a phase lies below the plane: the energy is above the minimum by no more.
+        phases: ``(n, c)`` number of the phase in each slot.
+        fractions: ``(n, c)`` moles of atoms in each slot, zero for an empty one.
+        y: ``(n, c, width)`` site fractions in each slot.
     """
 
     energy: Array
     potentials: Array
     gap: Array
+    phases: NDArray[np.intp]
+    fractions: Array
+    y: Array
+
+    def take(self, which: NDArray[np.intp]) -> Assemblage:
+        """Those of some of the alloys."""
+        return Assemblage(
+            self.energy[which],
+            self.potentials[:, which],
+            self.gap[which],
+            self.phases[which],
+            self.fractions[which],
+            self.y[which],
+        )
+
+    def put(self, which: NDArray[np.intp], other: Assemblage) -> None:
+        """Replace those of some of the alloys."""
+        self.energy[which] = other.energy
+        self.potentials[:, which] = other.potentials
+        self.gap[which] = other.gap
+        self.phases[which] = other.phases
+        self.fractions[which] = other.fractions
+        self.y[which] = other.y
 
 
 class _Programme:
@@ -93,7 +119,11 @@ class _Programme:
 
 
 def stable_assemblage(
-    system: VectorSystem, names: Sequence[str], at: dict[str, Coefficients], x: Array
+    system: VectorSystem,
+    names: Sequence[str],
+    at: dict[str, Coefficients],
+    x: Array,
+    near: Assemblage | None = None,
 ) -> Assemblage:
     """Find the tangent plane of the stable assemblage among some phases.
 
@@ -102,43 +132,80 @@ def stable_assemblage(
         names: Which of them may form; the first is a substitutional solution.
         at: Coefficients of each for the alloys.
         x: ``(c, n)`` compositions.
+        near: Assemblages of the same alloys at another temperature, to begin with.
     """
-    c, n = x.shape
     names = tuple(names)
-    first = system.phases[names[0]]
+    if near is None:
+        return _generate(system, names, at, x)
+    result = _empty(system, names, x)
+    begin = np.isfinite(near.potentials).all(axis=0)
+    plane = np.where(begin, near.potentials, 0.0)
+    clusters = Clusters(system, names, at, x, near.phases, near.fractions, near.y)
+    refined = clusters.refine(plane)
+    usable = np.isfinite(refined).all(axis=0) & begin
+    plane = np.where(usable, refined, plane)
+    _, lowest = _below(system, names, at, plane, {}, result.y.shape[2])
+    _keep(result, x, plane, np.where(usable, -lowest, np.inf), clusters)
+    rest = np.flatnonzero(result.gap >= GAP_J)
+    if len(rest):
+        again = _generate(system, names, {name: c.take(rest) for name, c in at.items()}, x[:, rest])
+        result.put(rest, again)
+    return result
+
+
+def _empty(system: VectorSystem, names: tuple[str, ...], x: Array) -> Assemblage:
+    c, n = x.shape
     width = max(system.phases[name].dof for name in names)
+    return Assemblage(
+        np.full(n, np.nan),
+        np.full((c, n), np.nan),
+        np.full(n, np.inf),
+        np.zeros((n, c), dtype=np.intp),
+        np.zeros((n, c)),
+        np.zeros((n, c, width)),
+    )
+
+
+def _generate(
+    system: VectorSystem, names: tuple[str, ...], at: dict[str, Coefficients], x: Array
+) -> Assemblage:
+    """From nothing: columns, then Newton, then again for the alloys that are not there yet."""
+    result = _empty(system, names, x)
+    c, n = x.shape
+    width = result.y.shape[2]
+    first = system.phases[names[0]]
     pure = np.empty((c, n))
     for k in range(c):
         corner = np.full((c, n), 1e-12)
         corner[k] = 1.0
         pure[k] = first.potentials(corner, at[names[0]])[0]
     programme = _Programme(x, pure, width)
-    result = Assemblage(np.full(n, np.nan), np.full((c, n), np.nan), np.full(n, np.inf))
     # the plane of the solution at the alloy's own composition is a better first one than that of the elements
     plane = first.potentials(x, at[names[0]])[1]
     held: dict[str, Array] = {}
     for rounds in _ROUNDS:
         for _ in range(rounds):
-            points, lowest = _below(system, names, at, plane, held, width)
-            _keep(result, x, plane, -lowest)
+            points, _ = _below(system, names, at, plane, held, width)
             programme.take(*points)
             plane = np.ascontiguousarray(programme.potentials.T)
         clusters = Clusters(system, names, at, x, programme.phases, programme.fractions, programme.y)
         refined = clusters.refine(plane)
-        usable = np.isfinite(refined).all(axis=0)
-        plane = np.where(usable, refined, plane)
+        plane = np.where(np.isfinite(refined).all(axis=0), refined, plane)
         points, lowest = _below(system, names, at, plane, held, width)
-        _keep(result, x, plane, -lowest)
-        programme.take(*points)
-        plane = np.ascontiguousarray(programme.potentials.T)
+        _keep(result, x, plane, -lowest, clusters)
         if (result.gap < GAP_J).all():
             break
+        programme.take(*points)
+        plane = np.ascontiguousarray(programme.potentials.T)
     return result
 
 
-def _keep(result: Assemblage, x: Array, plane: Array, gap: Array) -> None:
+def _keep(result: Assemblage, x: Array, plane: Array, gap: Array, clusters: Clusters) -> None:
     """Remember the planes with the smallest gap so far."""
     better = gap < result.gap
+    result.phases[better] = clusters.number[better]
+    result.fractions[better] = clusters.fractions()[better]
+    result.y[better] = clusters.y[better]
     result.gap[better] = gap[better]
     result.potentials[:, better] = plane[:, better]
     # a plane that no phase lies below, shifted down by the gap, bounds the energy from below

@@ -64,6 +64,14 @@ class Clusters:
     def _points(self, phase: VectorPhase, alloy: NDArray[np.intp], slot: NDArray[np.intp]) -> Array:
         return np.maximum(self.y[alloy, slot, : phase.dof].T, MIN_FRACTION)
 
+    def fractions(self) -> Array:
+        """Moles of atoms in each slot, ``(n, c)``."""
+        result = np.zeros_like(self.amount)
+        for phase, alloy, slot, _ in self._members():
+            atoms = phase.amounts(self._points(phase, alloy, slot)).sum(axis=0)
+            result[alloy, slot] = self.amount[alloy, slot] * atoms
+        return result
+
     def _join(self) -> None:
         """Join points of one phase where the energy half way is no higher than the mean of both ends."""
         slots = self.amount.shape[1]
@@ -95,7 +103,7 @@ class Clusters:
         mu = plane.copy()
         for _ in range(_ITERATIONS):
             mu, largest = self._step(mu)
-            if largest < 1e-7:
+            if largest < 1e-6:
                 break
         return mu
 

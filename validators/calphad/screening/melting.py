@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.equilibrium import MAX_TEMPERATURE_K, MIN_TEMPERATURE_K
-from validators.calphad.screening.assemblage import stable_assemblage
+from validators.calphad.screening.assemblage import Assemblage, stable_assemblage
 from validators.calphad.screening.stability import TOLERANCE_J, blocks, require_arrays
 from validators.calphad.screening.system import PARENT, VectorSystem, is_liquid, system_of
 from validators.calphad.screening.temperature import TemperatureProgram
@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 _GUESS_K: Final = 2300.0
 _SLOPE: Final = -9.0  # J/(mol K): entropies of melting of metals are near R (Richard's rule)
 _LONGEST_STEP_K: Final = 400.0
-_EVALUATIONS: Final = 40
+_EVALUATIONS_OF_BCC: Final = 12  # what has no answer by then is not alone
 _LOW_GUESS_K, _HIGH_GUESS_K = 1500.0, 3600.0
 _TRUSTED_GAP_J: Final = 10.0
 """J/mol that the plane of the solids may be off: 1 K of a solidus, by Richard's rule."""
@@ -54,7 +54,8 @@ class MeltingRange:
     liquidus_settled: NDArray[np.bool_]
 
 
-def crossing(function: Callable[[Array, NDArray[np.intp]], Array], guess: Array, tolerance_K: float) -> Array:
+def crossing(function: Callable[[Array, NDArray[np.intp]], Array], guess: Array, tolerance_K: float, evaluations: int = 40
+) -> Array:
     """Where a function that falls with temperature crosses zero, for ``n`` alloys at once.
 
     Secant steps inside a bracket, bisection where they stall (Ridders' and Brent's idea, kept simple).
@@ -63,6 +64,7 @@ def crossing(function: Callable[[Array, NDArray[np.intp]], Array], guess: Array,
         function: From temperatures ``(k,)`` of the alloys with these numbers ``(k,)`` to values ``(k,)``, J/mol.
         guess: ``(n,)`` first temperatures, K.
         tolerance_K: Width of the bracket, or length of the last step, K.
+        evaluations: How many at most.
 
     Returns:
         ``(n,)``, NaN where there is no crossing within 298.15 to 6000 K.
@@ -73,7 +75,7 @@ def crossing(function: Callable[[Array, NDArray[np.intp]], Array], guess: Array,
     T, slope = guess.copy(), np.full(count, _SLOPE)
     last_T, last = np.full(count, np.nan), np.full(count, np.nan)
     open_ = np.arange(count)
-    for _ in range(_EVALUATIONS):
+    for _ in range(evaluations):
         if not len(open_):
             break
         now = T[open_]
@@ -138,40 +140,47 @@ class _Melting:
         return least
 
 
-    def liquid_above_solids(self, T: Array, which: NDArray[np.intp]) -> tuple[Array, Array]:
-        """Least distance of the liquid from the plane of the stable solids, and that plane's error, J/mol."""
+    def liquid_above_solids(
+        self, T: Array, which: NDArray[np.intp], near: Assemblage | None
+    ) -> tuple[Array, Assemblage]:
+        """Least distance of the liquid from the plane of the stable solids, J/mol, and those solids."""
         x = self._x[:, which]
         table = self._program.values(T)
         at = {name: phase.coefficients(T, table) for name, phase in self._system.phases.items()}
         names = (PARENT, *(name for name in self.solids if name != PARENT))
-        stable = stable_assemblage(self._system, names, at, x)
+        stable = stable_assemblage(self._system, names, at, x, near)
         least = np.full(len(which), np.inf)
         for name in self.liquids:
             phase = self._system.phases[name]
             found, owner = self._system.minima(name, at[name], stable.potentials)
             np.minimum.at(least, owner, found.distance / phase.amounts(found.y).sum(axis=0))
-        return least, stable.gap
+        return least, stable
 
     def solidus(self, guess: Array, tolerance_K: float) -> tuple[Array, NDArray[np.bool_]]:
         """Solidus ``(n,)`` and whether it is settled."""
-        found = crossing(lambda T, who: self.lowest(PARENT, self.liquids, T, who), guess, tolerance_K)
+        found = crossing(
+            lambda T, who: self.lowest(PARENT, self.liquids, T, who), guess, tolerance_K, _EVALUATIONS_OF_BCC
+        )
         settled = np.zeros(len(guess), dtype=bool)
         known = np.flatnonzero(np.isfinite(found))
         below = np.maximum(found[known] - 2 * tolerance_K, MIN_TEMPERATURE_K)
         settled[known] = self.lowest(PARENT, self.solids, below, known, itself=True) > -TOLERANCE_J
-        # where bcc is not alone: the stable solids, from where the liquidus-like guess of bcc is not far off
+        # where bcc is not alone: the stable solids, beginning at what bcc alone would give
         rest = np.flatnonzero(~settled)
         if len(rest) and len(self._x) > 1:
-            error = np.zeros(len(rest))
+            last: list[Assemblage] = []  # of all of the rest, once there is one
 
             def distance(T: Array, who: NDArray[np.intp]) -> Array:
-                value, gap = self.liquid_above_solids(T, rest[who])
-                error[who] = gap
+                value, stable = self.liquid_above_solids(T, rest[who], last[0].take(who) if last else None)
+                if last:
+                    last[0].put(who, stable)
+                else:
+                    last.append(stable)
                 return value
 
             start = np.clip(np.nan_to_num(found[rest], nan=_LOW_GUESS_K), _LOW_GUESS_K, _HIGH_GUESS_K)
             found[rest] = crossing(distance, start, tolerance_K)
-            settled[rest] = np.isfinite(found[rest]) & (error < _TRUSTED_GAP_J)
+            settled[rest] = np.isfinite(found[rest]) & (last[0].gap < _TRUSTED_GAP_J)
         return found, settled
 
 
