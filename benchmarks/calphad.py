@@ -101,7 +101,11 @@ class Agreement:
 
 
 def random_alloys(
-    number: int, components: int, elements: Sequence[str], rng: np.random.Generator, systems: int | None = None
+    number: int,
+    components: int,
+    elements: Sequence[str],
+    rng: np.random.Generator,
+    systems: int | None = None,
 ) -> tuple[list[Composition], np.ndarray]:
     """Uniform compositions of random systems (of ``systems`` ones, if given) and uniform temperatures, K."""
     chosen = [
@@ -252,7 +256,7 @@ def measure_solidus(number: int, compared: int, *, seed: int, progress: Console)
     alloys, _ = random_alloys(number, 5, database.elements, rng)
     x = _array(alloys, database.elements)
     wall, cpu = time.perf_counter(), time.process_time()
-    melting = melting_range(x, database.elements, database)
+    melting = melting_range(x, database.elements, database, liquidus=False)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     settled = np.flatnonzero(melting.solidus_settled)
     chosen = sorted(rng.choice(number, min(compared, number), replace=False).tolist())
@@ -295,15 +299,15 @@ def measure(*, smoke: bool, seed: int, agreement: int, cores: int, progress: Con
         "seed": seed,
         "cores": cores,
         "rows": rows,
-        "solidus": measure_solidus(
-            40 if smoke else 1000, 4 if smoke else 100, seed=seed, progress=progress
-        ),
+        "solidus": measure_solidus(40 if smoke else 1000, 4 if smoke else 100, seed=seed, progress=progress),
     }
 
 
 def show(result: dict[str, Any], console: Console) -> None:
     """The same as tables."""
-    table = Table("components", "cores", "naive/s", "warm/s", "one sampling/s", "screen/s", "agreement", "wrong")
+    table = Table(
+        "components", "cores", "naive/s", "warm/s", "one sampling/s", "screen/s", "agreement", "wrong"
+    )
     for row in result["rows"]:
         table.add_row(
             str(row["components"]),

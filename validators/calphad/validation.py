@@ -64,9 +64,7 @@ def _values_at(found: StabilityVerdict, settings: CalphadSettings) -> list[Outco
     values = []
     if "single_phase_bcc" in settings.properties:
         verdict = float(bool(found.single_phase_bcc))
-        values.append(
-            OutcomeValue("single_phase_bcc", verdict, found.temperature_K, detail=found.detail())
-        )
+        values.append(OutcomeValue("single_phase_bcc", verdict, found.temperature_K, detail=found.detail()))
     if "phase_fraction" in settings.properties:
         values += [
             OutcomeValue(

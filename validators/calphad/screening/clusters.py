@@ -130,9 +130,7 @@ class Clusters:
             towards = response @ phase.atoms.T  # (k, dof, c)
             drift = (response @ (gradient / at.RT).T[:, :, None])[:, :, 0]  # what y does at mu = 0
             np.add.at(matrix[:, :c, :c], alloy, amount[:, None, None] * (phase.atoms @ towards))
-            np.add.at(
-                right[:, :c, 0], alloy, -amount[:, None] * (moles.T - drift @ phase.atoms.T)
-            )
+            np.add.at(right[:, :c, 0], alloy, -amount[:, None] * (moles.T - drift @ phase.atoms.T))
             matrix[alloy, :c, c + slot] = moles.T
             matrix[alloy, c + slot, :c] = moles.T
             matrix[alloy, c + slot, c + slot] = -1e-12

@@ -54,7 +54,11 @@ class MeltingRange:
     liquidus_settled: NDArray[np.bool_]
 
 
-def crossing(function: Callable[[Array, NDArray[np.intp]], Array], guess: Array, tolerance_K: float, evaluations: int = 40
+def crossing(
+    function: Callable[[Array, NDArray[np.intp]], Array],
+    guess: Array,
+    tolerance_K: float,
+    evaluations: int = 40,
 ) -> Array:
     """Where a function that falls with temperature crosses zero, for ``n`` alloys at once.
 
@@ -98,8 +102,9 @@ def crossing(function: Callable[[Array, NDArray[np.intp]], Array], guess: Array,
         T[open_] = np.where(outside, (low[open_] + high[open_]) / 2, following)
         T[open_[done]] = np.clip(following[done], low[open_[done]], high[open_[done]])
         open_ = open_[~done]
-    missing = np.isinf(at_low) & (T < MIN_TEMPERATURE_K + 2 * tolerance_K)
-    missing |= np.isinf(at_high) & (T > MAX_TEMPERATURE_K - 1.0 - 2 * tolerance_K)
+    reach = 2 * tolerance_K
+    missing = np.isinf(at_low) & (T - MIN_TEMPERATURE_K < reach)
+    missing |= np.isinf(at_high) & (MAX_TEMPERATURE_K - 1.0 - T < reach)
     T[missing] = np.nan
     T[open_] = np.nan
     return T
@@ -138,7 +143,6 @@ class _Melting:
             found, owner = self._system.minima(name, at[name], mu, more=more, leave_out=leave_out)
             np.minimum.at(least, owner, found.distance / phase.amounts(found.y).sum(axis=0))
         return least
-
 
     def liquid_above_solids(
         self, T: Array, which: NDArray[np.intp], near: Assemblage | None
@@ -185,7 +189,12 @@ class _Melting:
 
 
 def melting_range(
-    fractions: Array, elements: Sequence[str], database: CalphadDatabase, *, tolerance_K: float = 1.0
+    fractions: Array,
+    elements: Sequence[str],
+    database: CalphadDatabase,
+    *,
+    tolerance_K: float = 1.0,
+    liquidus: bool = True,
 ) -> MeltingRange:
     """Solidus and liquidus of ``n`` alloys.
 
@@ -194,6 +203,7 @@ def melting_range(
         elements: The ``m`` elements of the columns.
         database: From :func:`validators.calphad.load_database`.
         tolerance_K: How far the search may end from the crossing, K.
+        liquidus: Whether to search the liquidus as well; NaN otherwise.
 
     Raises:
         InputError: As :func:`validators.calphad.screening.screen`, or a database without a liquid.
@@ -207,7 +217,10 @@ def melting_range(
         )
     count = len(x)
     result = MeltingRange(
-        np.full(count, np.nan), np.full(count, np.nan), np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+        np.full(count, np.nan),
+        np.full(count, np.nan),
+        np.zeros(count, dtype=bool),
+        np.zeros(count, dtype=bool),
     )
     for chosen, block in blocks(x, T, elements):
         translation, system = system_of(database, chosen)
@@ -217,15 +230,15 @@ def melting_range(
         result.solidus_K[where] = solidus
         result.solidus_settled[where] = settled
         liquid = melting.liquids[0] if melting.liquids else ""
-        if liquid and (len(block.x) == 1 or system.phases[liquid].substitutional):
+        if liquidus and liquid and (len(block.x) == 1 or system.phases[liquid].substitutional):
             guess = np.where(np.isfinite(solidus), solidus + 50.0, _GUESS_K)
-            liquidus = crossing(
+            found = crossing(
                 lambda T, who, m=melting, p=liquid: -m.lowest(p, m.solids, T, who),  # type: ignore[misc]
                 np.minimum(guess, MAX_TEMPERATURE_K - 1.0),
                 tolerance_K,
             )
-            result.liquidus_K[where] = liquidus
-            known = np.flatnonzero(np.isfinite(liquidus))
-            rival = melting.lowest(liquid, melting.liquids, liquidus[known], known, itself=True)
+            result.liquidus_K[where] = found
+            known = np.flatnonzero(np.isfinite(found))
+            rival = melting.lowest(liquid, melting.liquids, found[known], known, itself=True)
             result.liquidus_settled[where[known]] = rival > -TOLERANCE_J
     return result

@@ -27,7 +27,7 @@ _IGNORED: Final = frozenset({"MQ", "MF", "DQ", "DF", "VS", "BMAG"})
 _MAGNETIC_HINTS: Final = frozenset({"ihj_magnetic_afm_factor", "ihj_magnetic_structure_factor"})
 
 
-class NotVectorisable(InputError):
+class NotVectorisable(InputError):  # noqa: N818 - it names what is the matter
     """A phase or parameter of a database that screening has no arrays for: the confirming tier answers."""
 
     def __init__(self, database: str, problem: str) -> None:
@@ -126,9 +126,13 @@ class Translation:
         hints = dict(phase.model_hints)
         refused = []
         if hints.get("ordered_phase") == name:
-            refused.append((frozenset[str](), f"an order-disorder model with {hints.get('disordered_phase')}"))
+            refused.append(
+                (frozenset[str](), f"an order-disorder model with {hints.get('disordered_phase')}")
+            )
         refused += [
-            (frozenset[str](), f"the model {hint}") for hint in ("ionic_liquid_2SL", "mqmqa") if hints.get(hint)
+            (frozenset[str](), f"the model {hint}")
+            for hint in ("ionic_liquid_2SL", "mqmqa")
+            if hints.get(hint)
         ]
         if hints.get("ihj_magnetic_afm_factor") == 0:
             refused.append((frozenset[str](), "the magnetic model of Xiong"))
@@ -250,7 +254,9 @@ class Translation:
         """The products of linear forms that one parameter multiplies."""
         base: list[Form] = []
         mixing = [k for k, s in enumerate(p.constituents) if len(s) > 1]
-        described = f"the phase {name} has a parameter {':'.join(','.join(s) for s in p.constituents)};{p.order}"
+        described = (
+            f"the phase {name} has a parameter {':'.join(','.join(s) for s in p.constituents)};{p.order}"
+        )
         if len(mixing) > 1 and max(len(s) for s in p.constituents) > 2:
             raise NotVectorisable(self.name, f"{described}, ternary on one of several mixing sublattices")
         if (len(mixing) == 2 and p.order > 2) or (len(mixing) > 2 and p.order > 0):

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.constants import R as _CODATA_R
 
 from validators.calphad.screening.model import PhaseTerms
 
@@ -17,8 +16,6 @@ Array = NDArray[np.float64]
 
 GAS_CONSTANT: Final = 8.3145
 """J/(mol K), pycalphad's own value: both tiers must describe the same surface (CODATA is 8.314463)."""
-assert abs(GAS_CONSTANT / _CODATA_R - 1) < 1e-5
-
 MIN_FRACTION: Final = 1e-14
 """Smallest site fraction: what lies below weighs less than 1e-8 J/mol."""
 
@@ -73,9 +70,13 @@ class VectorPhase:
             self.fixed_atoms[k] = terms.fixed.get(element, 0.0)
             for sublattice in terms.mixing:
                 if element in sublattice.constituents:
-                    self.atoms[k, sublattice.start + sublattice.constituents.index(element)] = sublattice.sites
+                    self.atoms[k, sublattice.start + sublattice.constituents.index(element)] = (
+                        sublattice.sites
+                    )
         # sites that a site fraction stands on: the weight of its ideal entropy
-        self.sites = np.concatenate([np.full(len(s.constituents), s.sites) for s in terms.mixing] or [[]])[:, None]
+        self.sites = np.concatenate(
+            [np.full(len(s.constituents), s.sites) for s in terms.mixing] or [np.zeros(0)]
+        )[:, None]
         self.membership = np.zeros((len(terms.mixing), self.dof))
         for k, sublattice in enumerate(terms.mixing):
             self.membership[k, sublattice.start : sublattice.stop] = 1.0

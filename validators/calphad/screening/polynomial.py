@@ -50,7 +50,7 @@ class _Group:
 
     def coefficients(self, table: Array) -> Array:
         """``(terms, n)`` from a table of ``(parameters, n)``."""
-        result = table[self._first]
+        result: Array = table[self._first]
         for k, row in self._more:
             result[k] += table[row]
         return result

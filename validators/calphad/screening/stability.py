@@ -88,7 +88,10 @@ def require_arrays(
         )
     if x.ndim != 2 or x.shape[1] != len(elements) or len(set(elements)) != len(elements):
         raise InputError(
-            "fractions", x.shape, f"does not fit the elements {', '.join(elements)}", "give one column for each"
+            "fractions",
+            x.shape,
+            f"does not fit the elements {', '.join(elements)}",
+            "give one column for each",
         )
     if not np.isfinite(x).all() or x.min(initial=0.0) < 0 or (np.abs(x.sum(axis=1) - 1.0) > 1e-6).any():
         raise InputError(
@@ -215,5 +218,3 @@ def screen_compositions(
     x = x.reshape(len(compositions), len(elements))
     T = np.tile(np.asarray(temperatures_K, dtype=float), len(compositions))
     return screen(np.repeat(x, len(temperatures_K), axis=0), elements, T, database)
-
-
