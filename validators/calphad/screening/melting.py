@@ -103,8 +103,8 @@ def crossing(
         T[open_[done]] = np.clip(following[done], low[open_[done]], high[open_[done]])
         open_ = open_[~done]
     reach = 2 * tolerance_K
-    missing = np.isinf(at_low) & (T - MIN_TEMPERATURE_K < reach)
-    missing |= np.isinf(at_high) & (MAX_TEMPERATURE_K - 1.0 - T < reach)
+    missing = np.isinf(at_low) & (reach > T - MIN_TEMPERATURE_K)
+    missing |= np.isinf(at_high) & (reach > MAX_TEMPERATURE_K - 1.0 - T)
     T[missing] = np.nan
     T[open_] = np.nan
     return T
