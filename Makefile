@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT_INSTALL := $(SUDO) apt-get update -qq && \
+  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 CAMPAIGN ?= campaigns/quickstart.yaml
 
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
@@ -21,8 +24,10 @@ help: ## Show this list
 
 # -- set up ------------------------------------------------------------------------------------------------
 
+# Debian ships Python without what makes virtual environments, in a package of its own
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hea-loop needs Python 3.11 or later")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hea-loop needs Python 3.11 or later")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "installing python3-venv"; $(APT_INSTALL) python3-venv >/dev/null; }
 	$(PYTHON) -m venv $(VENV)
 
 # torch by itself first, so that pip takes the pinned build before anything else asks for it
@@ -40,15 +45,16 @@ install: $(STAMP) ## Install hea-loop and what it needs into .venv
 install-dev: $(DEV_STAMP) ## The same, with what development and tests need
 
 chromium: ## Install Chromium where there is none (Debian): the report is tested in it
-	@command -v chromium >/dev/null || { \
-	  sudo=$$( [ "$$(id -u)" = 0 ] || echo sudo ); \
-	  $$sudo apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+	@command -v chromium >/dev/null || { echo "installing chromium"; $(APT_INSTALL) chromium fonts-dejavu-core >/dev/null; }
 
 # -- use ---------------------------------------------------------------------------------------------------
 
 run: $(STAMP) ## Run a closed-loop campaign on the literature data (CAMPAIGN=campaigns/quickstart.yaml)
 	$(BIN)/hea-loop run $(CAMPAIGN)
+
+# the server of `make server`, unless another one is named: without an address Prefect starts a server for itself
+PREFECT_SERVER_API_PORT ?= 4200
+deploy worker: export PREFECT_API_URL ?= http://127.0.0.1:$(PREFECT_SERVER_API_PORT)/api
 
 server: $(STAMP) ## Start a Prefect server with its page on http://127.0.0.1:4200
 	$(BIN)/prefect server start

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.options import DatabaseUrl, Json
-from app.output import note, percent, print_json, print_table, print_text
+from app.output import note, print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from db.results import CampaignResults
@@ -16,66 +17,58 @@ if TYPE_CHECKING:
 __all__ = ["report", "run", "status"]
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}%"
+def _rate(rate: float | None, low: float | None, high: float | None) -> str:
+    """A rate with its interval, whole percent: more digits than some tens of candidates carry are noise."""
+    if rate is None or low is None or high is None:
+        return "-"
+    digits = 1 if 0 < rate < 0.1 else 0
+    return f"{100 * rate:.{digits}f}% ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def _row(label: str, numbers: Mapping[str, Any]) -> tuple[object, ...]:
+    counts = (numbers[k] for k in ("proposed", "validated", "failed", "unconverged", "hit"))
+    random_rate = _rate(*(numbers[k] for k in ("random_hit_rate", "random_ci_low", "random_ci_high")))
+    return (
+        label,
+        *counts,
+        _rate(numbers["hit_rate"], numbers["ci_low"], numbers["ci_high"]),
+        "" if numbers.get("diversity") is None else f"{numbers['diversity']:.2f}",
+        f"{numbers['random_hit']}/{numbers['random_validated']} {random_rate}",
+    )
 
 
 def _print_results(results: CampaignResults) -> None:
-    columns = [
-        "iteration",
-        "proposed>",
-        "validated>",
-        "hit>",
-        "failed>",
-        "unconverged>",
-        "hit rate>",
-        "95% interval>",
-        "random hit/validated>",
-        "random hit rate>",
-        "random 95% interval>",
-    ]
-    rows = [
-        (
-            str(i.iteration) if i.stage == "scored" else f"{i.iteration} ({i.stage})",
-            i.proposed,
-            i.validated,
-            i.hit,
-            i.failed,
-            i.unconverged,
-            percent(i.hit_rate),
-            _interval(i.ci_low, i.ci_high),
-            f"{i.random_hit}/{i.random_validated}",
-            percent(i.random_hit_rate),
-            _interval(i.random_ci_low, i.random_ci_high),
-        )
-        for i in results.iterations
-    ]
-    t = results.totals
-    rows.append(
-        (
-            "all",
-            t["proposed"],
-            t["validated"],
-            t["hit"],
-            t["failed"],
-            t["unconverged"],
-            percent(t["hit_rate"]),
-            _interval(t["ci_low"], t["ci_high"]),
-            f"{t['random_hit']}/{t['random_validated']}",
-            percent(t["random_hit_rate"]),
-            _interval(t["random_ci_low"], t["random_ci_high"]),
-        )
-    )
+    from dataclasses import asdict
+
     reason = f" ({results.stop_reason})" if results.stop_reason else ""
     print_table(
-        f"{results.campaign}, seed {results.seed}: {results.state}{reason}; hits by CALPHAD", columns, rows
+        f"{results.campaign}, seed {results.seed}: {results.state}{reason}; "
+        "hits by CALPHAD, rates with 95% intervals",
+        [
+            "iter-\nation>",
+            "pro-\nposed>",
+            "vali-\ndated>",
+            "failed>",
+            "uncon-\nverged>",
+            "hit>",
+            "hit rate>",
+            "diver-\nsity>",
+            "random share>",
+        ],
+        [
+            *(_row(str(i.iteration), asdict(i)) for i in results.iterations),
+            _row("all", results.totals),
+        ],
     )
+    for iteration in results.iterations:
+        if iteration.stage != "scored":
+            print_text(f"iteration {iteration.iteration} is not complete; next: {iteration.stage}")
 
 
 def run(
     campaign: Annotated[
         Path | None,
-        typer.Argument(metavar="[CAMPAIGN.yaml]", help="The campaign file; default is the quickstart."),
+        typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file; default is the quickstart."),
     ] = None,
     *,
     database_url: DatabaseUrl = None,
@@ -136,7 +129,9 @@ def run(
 
 
 def status(
-    name: Annotated[str | None, typer.Argument(help="The campaign; default is every one.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The campaign; default is every one.")
+    ] = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
@@ -161,7 +156,7 @@ def status(
 
 def report(
     name: Annotated[
-        str | None, typer.Argument(help="The campaign; default is the one that moved last.")
+        str | None, typer.Argument(metavar="NAME", help="The campaign; default is the one that moved last.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The file to write; default is reports/NAME.html.")

@@ -7,6 +7,7 @@ ends with 1. Everything heavy is imported by the command that needs it, so that 
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -121,7 +122,7 @@ def _usage_error(error: Exception) -> str:
         first = cause()[0]
         name = option.opts[-1] if option.opts[-1].startswith("-") else (option.metavar or option.name)
         return f"{name} = {first['input']!r}: {first['msg']}; see `{path} --help`"
-    said = str(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
+    said = str(error.format_message()).rstrip(".") or "a command is missing"  # type: ignore[attr-defined]
     return f"{said}; see `{path} --help`"
 
 
@@ -151,4 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise
+        print_error(f"output = {error.filename or 'stdout'}: {error.strerror}; make room, or write elsewhere")
+        return 2
     return result if isinstance(result, int) else 0

@@ -95,7 +95,8 @@ def _cells_of_lines(text: str) -> list[tuple[int, str]]:
 
 
 def _cells_of_table(text: str, source: str, column: str | None) -> list[tuple[int, str]]:
-    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+    # spreadsheets write ';' where the decimal sign is a comma
+    delimiter = max("\t;,", key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -106,7 +107,7 @@ def _cells_of_table(text: str, source: str, column: str | None) -> list[tuple[in
                 "--column",
                 column if column is not None else " or ".join(_COLUMNS),
                 f"is not a column of {source}",
-                f"its columns are {', '.join(header) or 'none'}",
+                f"name one of its columns with --column: {', '.join(header) or 'it has none'}",
             )
         place = places[0]
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]

@@ -94,6 +94,9 @@ def _disk() -> str:
 
 
 def _prefect() -> str:
+    # before Prefect is imported: nobody asked it to report usage, or to say that it would
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
@@ -128,7 +131,7 @@ def print_findings(findings: list[Finding], *, as_json: bool) -> None:
         return
     print_table(
         "hea-loop doctor",
-        ["", "what", "found"],
+        ["", "what!", "found"],
         [("ok" if f.ok else "FAULT", f.name, f.detail) for f in findings],
     )
 
@@ -142,6 +145,6 @@ def print_vocabulary(*, as_json: bool) -> None:
         return
     print_table(
         "properties",
-        ["name", "unit", "what it is"],
+        ["name!", "unit!", "what it is"],
         [(p.name, p.unit, p.description) for p in PROPERTIES.values()],
     )

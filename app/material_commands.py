@@ -22,7 +22,7 @@ DEFAULT_TEMPERATURES_K = (1273.0, 1473.0, 1673.0)
 
 Compositions = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[COMPOSITION]...", help="As in HfNbTaTiZr or Nb47Ti22Si16Mo15; '-' is stdin."),
+    typer.Argument(metavar="COMPOSITION", help="As in HfNbTaTiZr or Nb47Ti22Si16Mo15; '-' is stdin."),
 ]
 File = Annotated[
     Path | None,
@@ -50,6 +50,29 @@ def _fact_json(fact: Fact) -> dict[str, Any]:
     }
 
 
+_QUALIFIED: Mapping[str, str] = {"at least": "≥ ", "estimated": "~ ", "doubtful": "? "}
+
+
+def _value(fact: Fact) -> str:
+    """The value as text; a lower bound, an estimate and what cannot be right are marked."""
+    shown = number(fact.value) if fact.text is None else fact.text
+    return _QUALIFIED.get(str(fact.conditions.get("qualifier", "")), "") + shown
+
+
+def _conditions(fact: Fact) -> str:
+    """What a published value holds for: test, hours, phases and processing of the material that was tested."""
+    given = fact.conditions
+    parts = [
+        given.get("qualifier"),
+        given.get("test"),
+        f"{given['time_h']:g} h" if given.get("time_h") is not None else None,
+        None if fact.property == "phases_observed" else "+".join(given.get("phases") or ()),
+        ", ".join(step for step in given.get("processing") or () if step != "unknown"),
+        None if fact.method == "as published" or given.get("qualifier") else fact.method,
+    ]
+    return "; ".join(str(part) for part in parts if part)
+
+
 def _print_facts(found: MaterialFacts) -> None:
     from hea_loop.properties import SOURCE_KINDS
 
@@ -57,18 +80,28 @@ def _print_facts(found: MaterialFacts) -> None:
         facts = [f for f in found.facts if f.kind == kind]
         if not facts:
             continue
+        published = kind == "literature"
         print_table(
             f"{kind} ({len(facts)})",
-            ["property", "value>", "sigma>", "unit", "T/K>", "fidelity", "method", "DOI"],
+            [
+                "property!",
+                "value>",
+                "sigma>",
+                "unit!",
+                "T/K>",
+                "fidelity!",
+                "conditions" if published else "method",
+                "DOI!",
+            ],
             [
                 (
                     f.property + (" (superseded)" if f.superseded else ""),
-                    number(f.value) if f.text is None else f.text,
+                    _value(f),
                     number(f.sigma) if f.sigma is not None else "",
                     f.unit,
                     number(f.temperature_K) if f.temperature_K is not None else "",
-                    f.fidelity,
-                    f.method,
+                    f.fidelity if f.fidelity != kind else "",
+                    _conditions(f) if published else f.method,
                     f.doi,
                 )
                 for f in facts
@@ -79,13 +112,13 @@ def _print_facts(found: MaterialFacts) -> None:
 def _print_neighbours(neighbours: list[Neighbour]) -> None:
     print_table(
         "nearest materials in the literature",
-        ["distance>", "composition", "phases", "DOI"],
+        ["distance>", "composition!", "phases", "DOI!"],
         [
             (
                 f"{n.distance:.3f}",
                 n.composition.formula,
                 ", ".join(n.phases) if n.measured else "computed only",
-                ", ".join(n.dois),
+                "\n".join(n.dois),
             )
             for n in neighbours
         ],
@@ -93,7 +126,9 @@ def _print_neighbours(neighbours: list[Neighbour]) -> None:
 
 
 def show(
-    composition: Annotated[str, typer.Argument(help="As in HfNbTaTiZr; quote it if it has blanks.")],
+    composition: Annotated[
+        str, typer.Argument(metavar="COMPOSITION", help="As in HfNbTaTiZr; quote it if it has blanks.")
+    ],
     nearest: Annotated[
         int, typer.Option("--nearest", min=0, max=1000, help="How many literature alloys near it.")
     ] = 5,
@@ -137,7 +172,7 @@ def show(
     percents = ", ".join(f"{e} {100 * x:g}" for e, x in wanted.fractions.items())
     print_text(f"{wanted.formula} ({percents} at.%)")
     if not found.known:
-        print_text("the store does not know this material")
+        print_text("the store has nothing on this material; `hea-loop predict` and `check` need no store")
     for campaign, iteration, candidate, origin, state in found.proposed_by:
         print_text(f"candidate {candidate} of {campaign}, iteration {iteration} ({origin}): {state}")
     _print_facts(found)
@@ -176,14 +211,23 @@ def predict(
     if json:
         print_json(rows)
         return
-    print_table(
-        "predictions",
-        ["composition", "property", "value>", "sigma>", "unit", "method"],
-        [
-            (r["composition"], r["property"], number(v.value), number(v.sigma), r["unit"], r["method"])
-            for r, v in zip(rows, values, strict=True)
-        ],
-    )
+    if len({v.property for v in values}) == 1:
+        print_table(
+            f"predictions: {values[0].property}",
+            ["composition!", "value>", "sigma>", "unit!", "method"],
+            [(v.composition.formula, number(v.value), number(v.sigma), v.unit, v.method) for v in values],
+        )
+        return
+    for composition in dict.fromkeys(v.composition for v in values):
+        print_table(
+            f"{composition.formula}: predictions",
+            ["property!", "value>", "sigma>", "unit!", "method"],
+            [
+                (v.property, number(v.value), number(v.sigma), v.unit, v.method)
+                for v in values
+                if v.composition == composition
+            ],
+        )
 
 
 def _settings(
@@ -328,9 +372,9 @@ def check(
     print_table(
         f"phase stability by CALPHAD ({rows[0]['method']})",
         [
-            "composition",
+            "composition!",
             "T/K>",
-            "single-phase BCC",
+            "single BCC",
             "phases",
             *(["solidus/K>"] if solidus else []),
             "outcome",

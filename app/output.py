@@ -97,16 +97,44 @@ def stderr_console() -> Console:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table on stdout. A column whose name ends in ``>`` is flushed right."""
+    """Print a table on stdout, set closely enough to be read at 80 columns.
+
+    A column that has nothing in any row is left out.
+
+    Args:
+        title: Stands above the table.
+        columns: Their names. One that ends in ``>`` is flushed right and, as a number, never broken; one that
+            ends in ``!`` is never broken either; any other is folded where the terminal is narrow.
+        rows: The cells of each row.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        right = name.endswith(">")
-        table.add_column(Text(name.removesuffix(">")), justify="right" if right else "left", overflow="fold")
-    for row in rows:
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    shown = [k for k in range(len(columns)) if not cells or any(row[k] for row in cells)]
+    table = Table(
+        title=Text(title),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    console = _console(stderr=False)
+    whole = [k for k in shown if columns[k].endswith((">", "!"))]
+    least = sum(max(len(row[k]) for row in [*cells, [n.rstrip(">!") for n in columns]]) for k in whole)
+    # without the room for it everything folds: a column that is squeezed out altogether would be worse
+    folds = least + 2 * len(shown) + 8 * (len(shown) - len(whole)) > console.width
+    for name in (columns[k] for k in shown):
+        table.add_column(
+            Text(name.rstrip(">!")),
+            justify="right" if name.endswith(">") else "left",
+            no_wrap=not folds and name.endswith((">", "!")),
+            overflow="fold",
+        )
+    for row in cells:
         # Text, not str: square brackets in what users wrote are no markup
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    _console(stderr=False).print(table)
+        table.add_row(*(Text(row[k]) for k in shown))
+    console.print(table)
+    console.print()

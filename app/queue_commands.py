@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import typer
@@ -14,14 +15,14 @@ __all__ = ["queue"]
 
 queue = typer.Typer(help="Review candidates: list, approve, reject.", no_args_is_help=True)
 
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="Candidates, by the ids of `queue list`.")]
+Ids = Annotated[list[int], typer.Argument(metavar="ID", help="Candidates, by the ids of `queue list`.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the decision for ever.")]
 Who = Annotated[str | None, typer.Option("--who", help="Who decides; default is the user of this machine.")]
 
 
 @queue.command("list")
 def list_(
-    name: Annotated[str | None, typer.Argument(help="The campaign; default is all.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The campaign; default is all.")] = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
@@ -54,7 +55,6 @@ def list_(
     if not rows:
         note("no candidate waits for review")
         return
-    names = sorted({p for r in rows for p, v in r.predicted.items() if _value(v) is not None})
     print_table(
         f"{len(rows)} candidates wait for review; values are predictions",
         [
@@ -62,10 +62,10 @@ def list_(
             "campaign",
             "iteration>",
             "rank>",
-            "composition",
+            "composition!",
             "origin",
             "P(hit)>",
-            *(f"{n}>" for n in names),
+            "predicted",
         ],
         [
             (
@@ -76,11 +76,17 @@ def list_(
                 r.composition.formula,
                 r.origin,
                 percent(r.probability),
-                *(number(_value(r.predicted.get(n))) for n in names),
+                _predicted(r.predicted),
             )
             for r in rows
         ],
     )
+
+
+def _predicted(predicted: Mapping[str, object]) -> str:
+    """Each property with its value, in one text that folds where the terminal is narrow."""
+    values = ((name, _value(entry)) for name, entry in sorted(predicted.items()))
+    return ", ".join(f"{name} {number(value)}" for name, value in values if value is not None)
 
 
 def _value(predicted: object) -> float | None:

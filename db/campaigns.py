@@ -259,7 +259,8 @@ def save_candidates(
     iteration = _at_stage(session, iteration_id, owner, "generating")
     compositions = [c.composition for c in candidates]
     materials = materials_for(session, compositions)
-    add_data_points(session, prediction_points(compositions))
+    # another campaign may have proposed the same material meanwhile
+    add_data_points(session, prediction_points(compositions), earlier_stands=True)
     rows = [
         models.Candidate(
             iteration_id=iteration.id,

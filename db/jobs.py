@@ -34,6 +34,7 @@ __all__ = [
     "known_values",
     "open_jobs",
     "release_jobs",
+    "renew_jobs",
     "source_of",
 ]
 
@@ -184,8 +185,26 @@ def release_jobs(session: Session, job_ids: Sequence[int], owner: str) -> None:
         job.state, job.lease_owner, job.lease_expires = "waiting", None, None
 
 
+def renew_jobs(session: Session, owner: str) -> int:
+    """Keep the leases of the jobs that the caller works on alive, as a chunk may take longer than one lease.
+
+    Returns:
+        How many there are.
+    """
+    held = session.scalars(
+        select(models.Job)
+        .where(models.Job.state == "running", models.Job.lease_owner == owner)
+        .with_for_update()
+    ).all()
+    for job in held:
+        job.lease_expires = lease_end()
+    return len(held)
+
+
 def finish_jobs(session: Session, results: Sequence[FinishedJob], owner: str) -> list[int]:
     """Store outcomes: job, data points, the candidate's state and whether it is a hit, all in one transaction.
+
+    Where another campaign has asked the same question of the same material, its answer stands.
 
     Returns:
         The jobs whose lease was still the caller's; the outcome of any other is dropped.
@@ -195,14 +214,14 @@ def finish_jobs(session: Session, results: Sequence[FinishedJob], owner: str) ->
     points: list[NewDataPoint] = []
     for job in mine:
         points += _data_points(job, by_id[job.id])
-    add_data_points(session, points)
+    add_data_points(session, points, earlier_stands=True)
     for job in mine:
         result = by_id[job.id]
         job.outcome = result.outcome
         _close(job, _STATE_OF[result.status], result.message or None)
     session.flush()
     for job in mine:
-        _judge_candidate(session, job.candidate, by_id[job.id])
+        _judge_candidate(session, job, by_id[job.id])
     if mine:
         announce(session, "jobs.finished", jobs=[job.id for job in mine])
     return [job.id for job in mine]
@@ -262,8 +281,18 @@ def _source(job: models.Job, value: Mapping[str, Any]) -> str:
     return f"{source_of(job)}{at}"
 
 
-def known_values(session: Session, material_id: int, fidelities: Sequence[str]) -> list[KnownValue]:
-    """Current values of a material at the given fidelities, as scoring reads them."""
+def known_values(
+    session: Session, material_id: int, fidelities: Sequence[str], source: str | None = None
+) -> list[KnownValue]:
+    """Current values of a material at the given fidelities, as scoring reads them: oldest first.
+
+    Args:
+        session: The transaction.
+        material_id: Row of the material.
+        fidelities: Which rungs of the ladder.
+        source: What the sources of the values begin with that come last whenever they were stored, and so decide
+            within their fidelity: a campaign is judged by its own configuration, not by another campaign's.
+    """
     points = session.scalars(
         select(models.DataPoint)
         .where(
@@ -275,17 +304,20 @@ def known_values(session: Session, material_id: int, fidelities: Sequence[str]) 
         )
         .order_by(models.DataPoint.id)
     )
+    ordered = sorted(points, key=lambda p: source is not None and p.source.startswith(source))
     return [
-        KnownValue(p.property, p.value, p.fidelity, p.temperature_K) for p in points if p.value is not None
+        KnownValue(p.property, p.value, p.fidelity, p.temperature_K) for p in ordered if p.value is not None
     ]
 
 
-def _judge_candidate(session: Session, candidate: models.Candidate, result: FinishedJob) -> None:
+def _judge_candidate(session: Session, job: models.Job, result: FinishedJob) -> None:
+    candidate = job.candidate
     candidate.state = _CANDIDATE_STATE_OF[result.status]
     if result.status != "converged":
         candidate.hit, candidate.reason = None, result.message
         return
     campaign: Campaign = specification(candidate.iteration.campaign)
-    judgement = judge(campaign, known_values(session, candidate.material_id, ("prediction", "calphad")))
+    known = known_values(session, candidate.material_id, ("prediction", "calphad"), source_of(job))
+    judgement = judge(campaign, known)
     candidate.hit, candidate.fidelity = judgement.hit, judgement.fidelity
     candidate.reason = judgement.reason or None

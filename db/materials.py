@@ -158,7 +158,7 @@ def _by_key(session: Session, keys: Iterable[str]) -> dict[str, Material]:
     }
 
 
-def add_data_points(session: Session, points: Iterable[NewDataPoint]) -> int:
+def add_data_points(session: Session, points: Iterable[NewDataPoint], *, earlier_stands: bool = False) -> int:
     """Add data points with their materials; those that the store has already are left as they are.
 
     A data point is one by (material, property, source). The same content again is nothing new; another
@@ -168,12 +168,16 @@ def add_data_points(session: Session, points: Iterable[NewDataPoint]) -> int:
     Args:
         session: Of ``Store.write()``.
         points: Any number.
+        earlier_stands: For what is computed: a point of the same source is the same question, and an answer
+            that differs from the stored one (in the last bit on another machine, in a detail) changes nothing
+            instead of being refused.
 
     Returns:
         How many were new.
 
     Raises:
-        InputError: A point contradicts one of the same source, in the store or among ``points``.
+        InputError: A point contradicts one of the same source among ``points``, or in the store unless
+            ``earlier_stands``.
     """
     given = list(points)
     materials = materials_for(session, (p.composition for p in given))
@@ -185,7 +189,7 @@ def add_data_points(session: Session, points: Iterable[NewDataPoint]) -> int:
             _require_same(point.composition, same, row)
     known = _stored_rows(session, rows)
     composition_of = {materials[p.composition.key].id: p.composition for p in given}
-    for identity, stored in known.items():
+    for identity, stored in () if earlier_stands else known.items():
         _require_same(composition_of[identity[0]], stored, rows[identity])
     new = [row for identity, row in rows.items() if identity not in known]
     if new:

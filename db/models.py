@@ -312,6 +312,8 @@ class HitRate(Base):
     """hit / validated; None when nothing was validated."""
     ci_low: Mapped[float | None]
     ci_high: Mapped[float | None]
+    diversity: Mapped[float | None]
+    """Mean total-variation distance among the validated, 0 to 1; None for fewer than two of them."""
     computed_at: Mapped[datetime] = mapped_column(default=_now)
     iteration: Mapped[Iteration] = relationship(back_populates="hit_rates")
 

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from db.material_facts import Fact, fact_of
 from db.models import Campaign, Candidate, DataPoint, Decision, HitRate, Iteration, Job, Material, Model
+from db.ownership import is_free
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from hea_loop.properties import FIDELITIES
@@ -66,7 +67,8 @@ class IterationResult:
         hit_rate: hit / validated.
         ci_low: Lower end of the 95% Wilson interval of the hit rate.
         ci_high: Upper end.
-        random_proposed: The same six numbers of the uniform random share.
+        diversity: Mean total-variation distance among the validated, 0 (all alike) to 1 (no element in common).
+        random_proposed: The same numbers of the uniform random share.
         random_validated: See above.
         random_hit: See above.
         random_failed: See above.
@@ -74,6 +76,7 @@ class IterationResult:
         random_hit_rate: Base rate as this iteration measured it.
         random_ci_low: Lower end of its 95% Wilson interval.
         random_ci_high: Upper end.
+        random_diversity: See above.
         validated_in_all: validated + random_validated.
         pending: Candidates of both shares that still wait for review or for their validation.
         rejected: Candidates of both shares that a person rejected.
@@ -89,6 +92,7 @@ class IterationResult:
     hit_rate: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
+    diversity: float | None = None
     random_proposed: int = 0
     random_validated: int = 0
     random_hit: int = 0
@@ -97,6 +101,7 @@ class IterationResult:
     random_hit_rate: float | None = None
     random_ci_low: float | None = None
     random_ci_high: float | None = None
+    random_diversity: float | None = None
     validated_in_all: int = 0
     pending: int = 0
     rejected: int = 0
@@ -109,7 +114,8 @@ class CampaignResults:
     Attributes:
         campaign: Its name.
         seed: Its seed.
-        state: ``new``, ``running``, ``waiting``, ``done`` or ``stopped``.
+        state: ``new``, ``running``, ``idle`` (between two runs), ``waiting`` (for decisions), ``done``,
+            ``stopped``, or ``interrupted`` where the run that worked on it is dead: the next one goes on.
         stop_reason: Why it stopped, None while it has not.
         iterations: In order.
         totals: The counts summed over the iterations, with the pooled rates and their intervals.
@@ -132,7 +138,7 @@ class CampaignResults:
 
         names = list(IterationResult.__dataclass_fields__)
         frame = pd.DataFrame([asdict(i) for i in self.iterations], columns=names)
-        rates = [n for n in names if n.endswith(("rate", "low", "high"))]
+        rates = [n for n in names if n.endswith(("rate", "low", "high", "diversity"))]
         return frame.astype(dict.fromkeys(rates, float)).set_index("iteration")
 
 
@@ -214,10 +220,15 @@ class TrainingRecord:
 
 def campaign_names(session: Session) -> list[tuple[str, str]]:
     """``(name, state)`` of every campaign, the one that moved last first."""
-    rows = session.execute(
-        select(Campaign.name, Campaign.state).order_by(Campaign.updated_at.desc(), Campaign.id.desc())
-    )
-    return [(name, state) for name, state in rows]
+    rows = session.scalars(select(Campaign).order_by(Campaign.updated_at.desc(), Campaign.id.desc()))
+    return [(row.name, shown_state(row)) for row in rows]
+
+
+def shown_state(campaign: Campaign) -> str:
+    """The campaign's state, ``interrupted`` where it says running and nobody runs it any more."""
+    if campaign.state == "running" and is_free(campaign.owner, campaign.owner_expires):
+        return "interrupted"
+    return campaign.state
 
 
 def campaign_or_latest(session: Session, name: str | None) -> Campaign:
@@ -252,10 +263,18 @@ def _share(rows: Sequence[HitRate], states: Counter[tuple[str, str]], origin: st
                 "hit_rate": row.rate,
                 "ci_low": row.ci_low,
                 "ci_high": row.ci_high,
+                "diversity": row.diversity,
             }
     counted = {state: states[origin, state] for state in ("validated", "failed", "unconverged", "hit")}
     proposed = sum(n for (o, s), n in states.items() if o == origin and s != "hit")
-    return {"proposed": proposed, **counted, "hit_rate": None, "ci_low": None, "ci_high": None}
+    return {
+        "proposed": proposed,
+        **counted,
+        "hit_rate": None,
+        "ci_low": None,
+        "ci_high": None,
+        "diversity": None,
+    }
 
 
 def _iteration_result(
@@ -325,7 +344,7 @@ def campaign_results(session: Session, name: str | None) -> CampaignResults:
     return CampaignResults(
         campaign=campaign.name,
         seed=int(campaign.spec.get("seed", 1)),
-        state=campaign.state,
+        state=shown_state(campaign),
         stop_reason=campaign.stop_reason,
         iterations=iterations,
         totals=_pooled(iterations),

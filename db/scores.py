@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
 
+import numpy as np
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from db import models
 from db.campaigns import mark_scored, require_owner, specification
 from db.jobs import known_values
 from db.outbox import announce
 from hea_loop.campaign import Campaign
+from hea_loop.composition import Composition
+from hea_loop.generators.quality import diversity
 from hea_loop.scoring import CandidateResult, judge, score
 from hea_loop.stopping import IterationScore
 
@@ -43,6 +46,7 @@ def score_iteration(session: Session, iteration_id: int, owner: str) -> list[mod
     candidates = session.scalars(
         select(models.Candidate)
         .where(models.Candidate.iteration_id == iteration_id)
+        .options(joinedload(models.Candidate.material))
         .order_by(models.Candidate.rank)
     ).all()
     campaign = specification(iteration.campaign)
@@ -50,13 +54,33 @@ def score_iteration(session: Session, iteration_id: int, owner: str) -> list[mod
     predicted = [_as_predicted(session, campaign, c) for c in candidates]
     rates = [*score(validated).values(), *score(predicted, fidelity="prediction").values()]
     rows = [
-        models.HitRate(iteration_id=iteration_id, **asdict(r)) for r in rates if r.origin in models.ORIGINS
+        models.HitRate(
+            iteration_id=iteration_id,
+            **asdict(rate),
+            diversity=_diversity(
+                campaign,
+                [
+                    c
+                    for c in candidates
+                    if c.origin == rate.origin and (c.state == "validated" or rate.fidelity == "prediction")
+                ],
+            ),
+        )
+        for rate in rates
+        if rate.origin in models.ORIGINS
     ]
     session.add_all(rows)
     mark_scored(iteration)
     announce(session, "iteration.scored", campaign=campaign.name, iteration=iteration.number)
     session.flush()
     return rows
+
+
+def _diversity(campaign: Campaign, candidates: Sequence[models.Candidate]) -> float | None:
+    """How different the counted candidates are: one alloy proposed again and again is no finding."""
+    elements = campaign.design_space().elements
+    rows = [Composition.from_key(c.material.key).fraction_vector(elements) for c in candidates]
+    return diversity(np.array(rows)) if len(rows) > 1 else None
 
 
 def _origin(candidate: models.Candidate) -> Literal["strategy", "random"]:

@@ -10,14 +10,16 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.futures import wait
+from prefect.logging import get_logger
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
+from sqlalchemy.exc import SQLAlchemyError
 
 from db import models
 from db.campaigns import (
@@ -32,7 +34,7 @@ from db.campaigns import (
     renew,
     specification,
 )
-from db.jobs import open_jobs
+from db.jobs import open_jobs, renew_jobs
 from db.ownership import LEASE, new_owner
 from db.results import campaign_or_latest, campaign_results
 from db.scores import history, pending_candidates
@@ -44,7 +46,7 @@ from flows.reconcile import mark_crashed
 from flows.stages import chunks, dispatch_jobs, propose_candidates, score, train_generator, validate_chunk
 from flows.stores import store_for
 from hea_loop.campaign import Campaign, load_campaign
-from hea_loop.errors import HeaLoopError
+from hea_loop.errors import HeaLoopError, StoreError
 from hea_loop.stopping import stop_reason
 from validators.pool import shared_pool
 
@@ -68,17 +70,27 @@ def _resolve(campaign: Campaign | str, store: Store) -> Campaign:
 
 
 @contextmanager
-def _kept_alive(store: Store, campaign_id: int, owner: str) -> Iterator[None]:
-    """Renew the lease in the background, so that a long stage is not taken for a dead run."""
+def _kept_alive(
+    store: Store, campaign_id: int, owner: str, every_s: float = LEASE.total_seconds() / 4
+) -> Iterator[None]:
+    """Renew the leases in the background, so that a long stage or a slow chunk is not taken for a dead run.
+
+    The campaign's and its jobs' are renewed together: whoever takes the campaign over finds none of its jobs
+    held by a run that is gone.
+    """
     stop = threading.Event()
 
     def beat() -> None:
-        while not stop.wait(LEASE.total_seconds() / 4):
+        while not stop.wait(every_s):
             try:
                 with store.write() as session:
                     renew(session, campaign_id, owner)
+                    renew_jobs(session, owner)
             except OwnershipLostError:
                 return  # the next stage finds out by itself and stops the run
+            except (HeaLoopError, SQLAlchemyError) as error:
+                # three more beats fit into the lease: a store that is busy or restarted costs nothing
+                get_logger("hea_loop").warning("the lease was not renewed: %s", error)
 
     thread = threading.Thread(target=beat, name="campaign lease", daemon=True)
     thread.start()
@@ -121,20 +133,20 @@ def run_campaign(
     if claimed is None:
         reason = f"campaign {spec.name} is being run by another process; see `hea-loop status {spec.name}`"
         return {"campaign": spec.name, "state": "busy", "reason": reason, "iterations": 0}
-    if claimed.interrupted_flow_run_id not in {None, flow_run.id}:
-        mark_crashed(str(claimed.interrupted_flow_run_id), f"interrupted; {spec.name} goes on in another run")
-    # The workers load their database while the first generator trains.
-    shared_pool().warm_up()
     try:
+        if claimed.interrupted_flow_run_id not in {None, flow_run.id}:
+            mark_crashed(
+                str(claimed.interrupted_flow_run_id), f"interrupted; {spec.name} goes on in another run"
+            )
         with _kept_alive(store, claimed.campaign_id, owner):
-            state, reason = _turn(store, spec, claimed.campaign_id, owner, database_url, limit=max_iterations)
+            state, reason = _turn(store, claimed.campaign_id, owner, database_url, limit=max_iterations)
     except OwnershipLostError:
         raise
     except BaseException:
-        with store.write() as session:
-            release(
-                session, claimed.campaign_id, owner, state="idle", reason="the last run ended with an error"
-            )
+        # where the store is what failed, the error says so, and the end of this process frees the campaign
+        with suppress(HeaLoopError, SQLAlchemyError), store.write() as session:
+            reason = "the last run ended with an error"
+            release(session, claimed.campaign_id, owner, state="idle", reason=reason)
         raise
     with store.read() as session:
         scored = len(history(session, claimed.campaign_id))
@@ -147,18 +159,14 @@ def run_campaign(
 
 
 def _turn(
-    store: Store,
-    spec: Campaign,
-    campaign_id: int,
-    owner: str,
-    database_url: str | None,
-    *,
-    limit: int | None,
+    store: Store, campaign_id: int, owner: str, database_url: str | None, *, limit: int | None
 ) -> tuple[str, str | None]:
     """Turn iterations until the campaign ends or this run has to; return its state and why."""
     worked_on = 0
     while True:
         with store.write() as session:
+            # read anew: a campaign may be given more iterations while it runs
+            spec = specification(session.get_one(models.Campaign, campaign_id))
             last = current_iteration(session, campaign_id)
             if last is None or last.stage == "scored":
                 number = 0 if last is None else last.number
@@ -174,6 +182,8 @@ def _turn(
                 return "idle", f"this run was to work on {limit} iterations"
             iteration = begin_iteration(session, campaign_id, owner)
             iteration_id, number = iteration.id, iteration.number
+        # The workers load their database while the first generator trains.
+        shared_pool().warm_up()
         worked_on += 1
         waiting = run_iteration(spec.name, iteration_id, number, owner, database_url)
         if waiting:
@@ -244,7 +254,12 @@ def _stage(store: Store, iteration_id: int) -> str:
 
 
 def _collect(store: Store, iteration_id: int, number: int, owner: str, database_url: str | None) -> None:
-    """Hand the open jobs out in chunks until none is left."""
+    """Hand the open jobs out in chunks until none is left.
+
+    Raises:
+        HeaLoopError: What a chunk raised, where jobs are left after the last round; an error of the store at once.
+    """
+    errors: list[Exception] = []
     for attempt in range(1, _ROUNDS + 1):
         with store.read() as session:
             jobs = open_jobs(session, iteration_id)
@@ -266,22 +281,47 @@ def _collect(store: Store, iteration_id: int, number: int, owner: str, database_
             with store.read() as session:
                 left = len(open_jobs(session, iteration_id))
             emit(ProgressEvent(name, number, iterations, "collecting", total - left, total))
-        errors = [f.state.message for f in futures if f.state.is_failed() or f.state.is_crashed()]
-        for message in errors:
-            get_run_logger().warning("round %d: a chunk did not end well: %s", attempt, message)
+        ended = [f.result(raise_on_failure=False) for f in futures]
+        errors = [error for error in ended if isinstance(error, Exception)]
+        for error in errors:
+            get_run_logger().warning("round %d: a chunk did not end well: %s", attempt, error)
+            if isinstance(error, StoreError | OwnershipLostError):
+                raise error
     with store.read() as session:
         left = len(open_jobs(session, iteration_id))
     if left:
+        why = f": {errors[0]}" if errors else ", as another run holds them"
         raise HeaLoopError(
-            f"{left} jobs of iteration {number} could not be finished in {_ROUNDS} rounds; run the campaign again"
-        )
+            f"{left} jobs of iteration {number} could not be finished in {_ROUNDS} rounds{why}; "
+            "run the campaign again"
+        ) from (errors[0] if errors else None)
+
+
+def _percent(rate: float | None, low: float | None, high: float | None) -> str:
+    """A rate with its 95% interval."""
+    if rate is None or low is None or high is None:
+        return "-"
+    return f"{100 * rate:.1f}% ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def _publish(store: Store, campaign: str, number: int) -> None:
     """Show the hit rates so far: to whoever listens, and in Prefect as an artifact."""
     with store.read() as session:
         results = campaign_results(session, campaign)
-    table = results.to_json()["iterations"]
+    # the page shows some eight columns and every digit of a float; the whole is in the store
+    table = [
+        {
+            "iteration": i.iteration,
+            "hit rate": _percent(i.hit_rate, i.ci_low, i.ci_high),
+            "uniform random": _percent(i.random_hit_rate, i.random_ci_low, i.random_ci_high),
+            "proposed": i.proposed,
+            "validated": i.validated,
+            "hit": i.hit,
+            "failed": i.failed,
+            "unconverged": i.unconverged,
+        }
+        for i in results.iterations
+    ]
     key = re.sub(r"[^a-z0-9]+", "-", f"hit-rate-{campaign}".lower()).strip("-")
     create_table_artifact(key=key, table=table, description=f"Hit rate of every iteration of {campaign}")
     latest = next(i for i in results.iterations if i.iteration == number)

@@ -10,11 +10,15 @@ from flows.progress import ProgressEvent, listening
 from hea_loop.campaign import Campaign
 from hea_loop.errors import HeaLoopError
 
-__all__ = ["CampaignBusyError", "CampaignOutcome", "run_locally"]
+__all__ = ["CampaignBusyError", "CampaignOutcome", "PrefectLostError", "run_locally"]
 
 
 class CampaignBusyError(HeaLoopError):
     """Another run works on the campaign."""
+
+
+class PrefectLostError(HeaLoopError):
+    """The Prefect server does not answer, or answers with an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,16 @@ def run_locally(
     Raises:
         InputError: The campaign cannot run as it is.
         CampaignBusyError: A living run owns it.
+        PrefectLostError: The Prefect server is not there, or was lost on the way; the store has all that was done.
     """
     # Before Prefect is imported: nobody asked it to report usage, and the terminal belongs to the progress.
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # an error is raised here: once is enough
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")  # and Ctrl-C is none
+    import httpx
+    from prefect.exceptions import PrefectHTTPStatusError
+
     from flows.campaign import run_campaign
     from flows.local_server import local_server
     from flows.stores import close_stores
@@ -66,6 +75,18 @@ def run_locally(
     try:
         with local_server(), listening(progress):
             outcome = CampaignOutcome(**run_campaign(campaign, database_url, max_iterations))
+    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        where = os.environ.get("PREFECT_API_URL")
+        mend = (
+            f"see that the server at {where} runs, or unset PREFECT_API_URL"
+            if where
+            else "look for what ended it"
+        )
+        said = " ".join(str(error).split())[:200]
+        raise PrefectLostError(
+            f"the Prefect server does not answer ({said}): {mend}, then run the same command again; "
+            "all that was done is kept"
+        ) from error
     finally:
         close_stores()
     if outcome.state == "busy":

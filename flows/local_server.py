@@ -6,6 +6,7 @@ it, and binds its port before it says which, so that two never meet on one.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import socket
@@ -43,18 +44,50 @@ def local_server() -> Iterator[str]:
     Raises:
         ServerStartError: It did not answer in time; the text has what it printed.
     """
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     configured = PREFECT_API_URL.value()
     if configured:
         yield configured
         return
+    with _alone_in(PREFECT_HOME.value()):
+        process, url = _start()
+    try:
+        with temporary_settings({PREFECT_API_URL: url}):
+            try:
+                yield url
+            finally:
+                _tell_all()
+    finally:
+        _end(process)
+
+
+@contextmanager
+def _alone_in(home: Path) -> Iterator[None]:
+    """Have one server at a time start: two that create Prefect's database at once spoil it for each other.
+
+    The kernel gives the lock back when its holder ends, however it ends.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "hea-loop-server.lock").open("w")
+    except OSError as error:
+        raise ServerStartError(
+            f"PREFECT_HOME = {str(home)!r}: cannot be written ({error.strerror}); mend its permissions or name another"
+        ) from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _start() -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(  # noqa: S603 - our own module in our own interpreter
         [sys.executable, "-m", "flows.local_server", str(os.getpid())],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).resolve().parent.parent,
+        start_new_session=True,  # Ctrl-C is for the run, which then tells its server how it ended
         env={
             **os.environ,
             "PREFECT_UI_ENABLED": "0",
@@ -63,19 +96,19 @@ def local_server() -> Iterator[str]:
         },
     )
     try:
-        url = _wait_until_ready(process)
-        with temporary_settings({PREFECT_API_URL: url}):
-            try:
-                yield url
-            finally:
-                _tell_all()
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        return process, _wait_until_ready(process)
+    except BaseException:
+        _end(process)
+        raise
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _tell_all() -> None:
@@ -87,7 +120,10 @@ def _tell_all() -> None:
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, APILogHandler):
                 handler.flush()
-    EventsWorker.drain_all(timeout=_DRAIN_S)
+    # in a thread of its own: where an event loop runs, as in a notebook, it would return a coroutine instead
+    draining = threading.Thread(target=EventsWorker.drain_all, kwargs={"timeout": _DRAIN_S}, daemon=True)
+    draining.start()
+    draining.join(_DRAIN_S)
 
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> str:

@@ -16,7 +16,7 @@ from hea_loop.errors import InputError
 from hea_loop.generators import Generator, TrainingData, generator_named
 from hea_loop.prediction import predict_array
 from hea_loop.scoring import KnownValue, judge
-from validators.calphad import CalphadSettings, load_database
+from validators.calphad import CalphadSettings
 
 __all__ = [
     "calphad_request",
@@ -68,7 +68,7 @@ def check_campaign(campaign: Campaign) -> None:
     """
     generator_named(campaign.strategy.name, campaign.strategy.options)
     settings = calphad_settings(campaign)
-    database = load_database(settings.database)
+    database = settings.load()
     palette = campaign.design_space().elements
     lacking = sorted(set(palette) - set(database.elements))
     if lacking:
@@ -130,10 +130,11 @@ def _confirmed(session: Session, campaign: Campaign) -> set[Composition]:
         .where(models.Campaign.name == campaign.name, models.Candidate.state == "validated")
     ).all()
     verdicts_only = campaign.model_copy(update={"targets": {}})
+    source = source_of(calphad_request(campaign))
     return {
         Composition.from_key(key)
         for material, key in materials
-        if judge(verdicts_only, known_values(session, material, ("calphad", "dft", "experiment"))).hit
+        if judge(verdicts_only, known_values(session, material, ("calphad", "dft", "experiment"), source)).hit
     }
 
 

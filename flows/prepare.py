@@ -66,5 +66,6 @@ def fill_prediction_voids(store: Store) -> int:
         # predict() leaves out what an element has no data for: that void stays open
         points = [p for p in prediction_points(compositions) if p.property in wanted[p.composition.key]]
         with store.write() as session:
-            added += add_data_points(session, points)
+            # another process may be at it too, in other chunks
+            added += add_data_points(session, points, earlier_stands=True)
     return added

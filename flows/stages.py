@@ -6,15 +6,25 @@ Tasks carry row ids and the URL of the store, never arrays or models.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
+from sqlalchemy.exc import SQLAlchemyError
 
 from db import models
-from db.campaigns import NewCandidate, TrainedModel, jobs_created, save_candidates, save_model, specification
+from db.campaigns import (
+    NewCandidate,
+    TrainedModel,
+    jobs_created,
+    require_owner,
+    save_candidates,
+    save_model,
+    specification,
+)
 from db.jobs import FinishedJob, claim_jobs, dispatch, finish_jobs, release_jobs
 from db.scores import score_iteration
 from db.store import Store
@@ -28,12 +38,15 @@ from flows.planning import (
 from flows.progress import ProgressEvent, emit
 from flows.stores import store_for
 from hea_loop.campaign import Campaign
+from hea_loop.composition import Composition
+from hea_loop.errors import HeaLoopError
 from hea_loop.generators import conditions_for_targets, generator_from_checkpoint, generator_named
 from hea_loop.seeds import derived_generator, derived_seed
 from hea_loop.selection import select as select_candidates
 from hea_loop.surrogate import fit_surrogate
-from validators.outcome import Outcome
-from validators.pool import WorkerDied, shared_pool
+from validators.calphad import CalphadSettings
+from validators.outcome import Outcome, OutcomeStatus
+from validators.pool import ValidatorPool, WorkerDied, shared_pool
 
 __all__ = ["dispatch_jobs", "propose_candidates", "score", "train_generator", "validate_chunk"]
 
@@ -151,11 +164,15 @@ def validate_chunk(job_ids: list[int], iteration_id: int, owner: str, database_u
     """Run some jobs in the validators' processes and store their outcomes; return how many were stored.
 
     A job whose worker process dies is tried alone, and failed after it took down ``WORKER_DEATHS`` of them.
+
+    Raises:
+        OwnershipLostError: Another run has the campaign.
     """
     store = store_for(database_url)
-    campaign, _, _ = _iteration(store, iteration_id)
+    campaign, _, campaign_id = _iteration(store, iteration_id)
     settings = calphad_settings(campaign)
     with store.write() as session:
+        require_owner(session, campaign_id, owner)
         claimed = claim_jobs(session, job_ids, owner)
     if not claimed:
         return 0
@@ -166,28 +183,34 @@ def validate_chunk(job_ids: list[int], iteration_id: int, owner: str, database_u
             outcomes = pool.validate(list(compositions.values()), settings).result()
             answered = dict(zip(compositions, outcomes, strict=True))
         except WorkerDied:
-            answered = {job: _alone(job, compositions, settings) for job in compositions}
-    except BaseException:
+            answered = _one_by_one(compositions, settings)
+        finished = [_finished(job, outcome) for job, outcome in answered.items()]
         with store.write() as session:
+            return len(finish_jobs(session, finished, owner))
+    except BaseException:
+        # where the store is what failed, the leases end with this process
+        with suppress(HeaLoopError, SQLAlchemyError), store.write() as session:
             release_jobs(session, list(compositions), owner)
         raise
-    with store.write() as session:
-        stored = finish_jobs(session, [_finished(job, outcome) for job, outcome in answered.items()], owner)
-    return len(stored)
 
 
-def _alone(job: int, compositions: dict[int, object], settings: object) -> Outcome:
-    """Try one job by itself, so that only the one that kills its worker is failed."""
-    from validators.outcome import OutcomeStatus
+def _one_by_one(compositions: Mapping[int, Composition], settings: CalphadSettings) -> dict[int, Outcome]:
+    """Try each job by itself in a process of its own.
 
+    In the shared pool one death fails every chunk that is in work, and jobs would pay for each other.
+    """
+    with ValidatorPool(1, database=settings.database) as own:
+        return {job: _alone(own, composition, settings) for job, composition in compositions.items()}
+
+
+def _alone(pool: ValidatorPool, composition: Composition, settings: CalphadSettings) -> Outcome:
     for _ in range(WORKER_DEATHS):
         try:
-            return shared_pool().validate([compositions[job]], settings).result()[0]
+            return pool.validate([composition], settings).result()[0]
         except WorkerDied as error:
             last = str(error)
-    return Outcome(
-        OutcomeStatus.FAILED, "calphad", message=f"took down its worker process {WORKER_DEATHS} times: {last}"
-    )
+    message = f"took down its worker process {WORKER_DEATHS} times: {last}"
+    return Outcome(OutcomeStatus.FAILED, settings.method(), message=message)
 
 
 def _finished(job_id: int, outcome: Outcome) -> FinishedJob:

@@ -44,6 +44,17 @@ _UNIT_PATTERN: Final = re.compile(
 _NOT_FINITE: Final = re.compile(r"(?<![A-Za-z0-9])(?:nan|inf|infinity)(?![A-Za-z0-9])", re.IGNORECASE)
 _MASS_WORDS: Final = frozenset({"wt", "mass", "weight"})
 _BRACKETS: Final = {")": "(", "]": "[", "}": "{"}
+_TRADE_NAMES: Final = {
+    "C103": "Nb-10Hf-1Ti",
+    "C129Y": "Nb-10W-10Hf-0.1Y",
+    "CB752": "Nb-10W-2.5Zr",
+    "FS85": "Nb-28Ta-10W-1Zr",
+    "WC3015": "Nb-30Hf-15W",
+    "TZM": "Mo-0.5Ti-0.08Zr",
+    "T111": "Ta-8W-2Hf",
+    "TI64": "Ti-6Al-4V",
+}
+"""Names of commercial alloys with their nominal composition in wt.%: read as formulas, C103 would be carbon."""
 _DEEPEST: Final = 20  # brackets within brackets: far beyond any alloy, far below Python's recursion limit
 _PERCENT_TOLERANCE: Final = 2.0  # percent: published lists round to 1 at.% per element and miss 100 by that
 
@@ -113,19 +124,55 @@ def parse_composition(text: str, *, unit: Unit | None = None, field: str = "comp
     refuse = _Refuse(text, field)
     if not text.strip():
         refuse("is empty")
+    _refuse_trade_name(text, refuse)
     body, stated = _take_unit(text.translate(_SUBSCRIPTS), refuse)
     if stated and unit and stated != unit:
         refuse(f"is given in {stated} and in {unit}", "say at.% or wt.%, once")
     effective: Unit = stated or unit or "at.%"
+    _refuse_list(body, refuse)
     tokens = list(_tokens(body, refuse))
     named = _name(tokens, refuse, has_unit=bool(stated or unit))
     items = named or _Parser(tokens, refuse).formula()
+    _refuse_lone_amount(items, refuse)
     in_percent = bool(stated) or "%" in text or effective == "wt.%"
     amounts = _amounts(items, refuse, in_percent=in_percent, unit=effective)
     try:
         return Composition.from_amounts(amounts, unit=effective, field=field)
     except InputError as error:
         raise InputError(field, text, error.problem, error.mend) from None
+
+
+def _refuse_trade_name(text: str, refuse: _Refuse) -> None:
+    nominal = _TRADE_NAMES.get(re.sub(r"[\s_-]", "", text.translate(_SUBSCRIPTS)).upper())
+    if nominal:
+        refuse("is the name of a commercial alloy", f"write its composition, nominally '{nominal} wt.%'")
+
+
+def _refuse_lone_amount(items: tuple[_Item, ...], refuse: _Refuse) -> None:
+    """One element with a number is far more often the name of an alloy (Nb521) than a pure element."""
+    if len(items) != 1 or not isinstance(items[0].content, str) or items[0].is_balance:
+        return
+    element, amount = items[0].content, items[0].share
+    if amount not in {1.0, 100.0}:
+        refuse(
+            f"gives one element the amount {amount:g}",
+            f"write {element} for the pure element, or all elements of the alloy, as in 'Nb-10Hf-1Ti wt.%'",
+        )
+
+
+def _refuse_list(text: str, refuse: _Refuse) -> None:
+    """Refuse several alloys in one text: read as one, they would be mixed without a word.
+
+    A comma or a semicolon outside brackets stands between the elements of one alloy (``Nb47, Ti22``); where one
+    part is a formula of several (``NbTi,VZr``; ``NbTi,1273``) the text is a list or a line of a table.
+    """
+    flat = re.sub(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}", "(", text)
+    parts = [part for part in re.split(r"[,;]", flat) if part.strip()]
+    if len(parts) > 1 and any(re.search(r"[A-Z][a-z]?[0-9.]*[A-Z(]", p) for p in parts):
+        refuse(
+            "has a comma or semicolon beside a whole formula, so it is more than one composition",
+            "give one composition at a time: an argument or a line each, or a CSV file with --column",
+        )
 
 
 def _take_unit(text: str, refuse: _Refuse) -> tuple[str, Unit | None]:

@@ -111,7 +111,12 @@ def rice_toughness(
     unstable_stacking_fault_energy: NDArray[np.float64],
     poisson_ratio: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Mode-I toughness at which a crack emits a dislocation, K = sqrt(2 G E_USF / (1 - nu)).
+    """Stress intensity at which a crack tip emits a dislocation, K = sqrt(2 G E_USF / (1 - nu)).
+
+    The energy release rate K^2 (1 - nu) / (2 G) equals E_USF: Rice's criterion for slip on the plane of the
+    crack, without the geometric factor of an inclined slip system under mode I. The cGAN's authors take it as
+    the fracture toughness K_IC, and so does the target of that name. It is one only where emission precedes
+    cleavage: the load of cleavage (Griffith) is not in it, so a large K alone makes no ductile alloy.
 
     Source: Rice, J. Mech. Phys. Solids 40 (1992) 239, doi 10.1016/S0022-5096(05)80012-2; used so by the
     cGAN's authors, doi 10.20517/jmi.2021.05.

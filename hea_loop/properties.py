@@ -52,7 +52,7 @@ _ALL: Final = (
     Property(
         "fracture_toughness_rice",
         "MPa m^0.5",
-        "Rice's mode-I toughness for dislocation emission, sqrt(2 G E_USF / (1 - nu))",
+        "Rice's K at which a crack tip emits a dislocation, sqrt(2 G E_USF / (1 - nu)); it knows no cleavage",
     ),
     Property("fracture_toughness", "MPa m^0.5", "Fracture toughness as measured"),
     # thermophysical and empirical descriptors

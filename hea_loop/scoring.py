@@ -25,6 +25,7 @@ __all__ = [
     "KnownValue",
     "decisive_value",
     "judge",
+    "probability_inside",
     "score",
     "wilson_interval",
 ]
@@ -172,6 +173,27 @@ def _off_target(name: str, value: float, target: Target) -> str:
         if shown != limit:
             break
     return f"{name} {shown}{unit} {side} {limit}{unit}"
+
+
+def probability_inside(low: float | None, high: float | None, value: float, sigma: float) -> float:
+    """Probability that a quantity lies in a closed interval, given a value with a standard uncertainty.
+
+    A target judged by a prediction counts as met when the predicted value lies inside. This says what such a
+    hit is worth: how likely the true value lies inside too, its error taken as normal.
+
+    Args:
+        low: Lower end, None for an open side.
+        high: Upper end, None for an open side.
+        value: The value, in the unit of the interval.
+        sigma: Its standard uncertainty, same unit, at least zero.
+
+    Returns:
+        0 to 1; without uncertainty 1 inside and 0 outside.
+    """
+    if sigma <= 0:
+        return float((low is None or low <= value) and (high is None or value <= high))
+    error = NormalDist(value, sigma)
+    return (1.0 if high is None else error.cdf(high)) - (0.0 if low is None else error.cdf(low))
 
 
 def wilson_interval(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float] | None:

@@ -181,6 +181,45 @@ def test_elements_that_can_form_no_phase_fail_with_one_line(tmp_path: Path):
     assert "\n" not in found.message
 
 
+def database_with_order(path: Path, order_J: float) -> Path:
+    """Nb-Ti with BCC modelled as B2 upon its disordered part, as most larger databases have it."""
+    pairs = ("NB:TI", "TI:NB")
+    order = "".join(f"PARAMETER G(BCC_B2,{p}:VA;0) 298.15 {order_J}; 6000 N !\n" for p in pairs)
+    path.write_text(
+        build_tdb(["Nb", "Ti"])
+        + "TYPE_DEFINITION O GES A_P_D BCC_B2 DIS_PART BCC_A2 !\n"
+        + "PHASE BCC_B2 %O 3 0.5 0.5 3 !\nCONSTITUENT BCC_B2 :NB,TI:NB,TI:VA: !\n"
+        + order,
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_bcc_modelled_as_b2_is_single_phase_bcc_where_it_has_no_order(tmp_path: Path):
+    alloy = parse_composition("NbTi")
+    plain = phases_at(alloy, 1473.0, load_database())
+    found = phases_at(alloy, 1473.0, load_database(database_with_order(tmp_path / "weak.tdb", -10.0)))
+    assert [p.name for p in found.phases] == ["BCC_A2"]
+    assert found.single_phase_bcc
+    assert found.gibbs_energy == pytest.approx(plain.gibbs_energy, abs=0.1)
+
+
+def test_bcc_with_order_is_not_single_phase_bcc(tmp_path: Path):
+    database = load_database(database_with_order(tmp_path / "strong.tdb", -50000.0))
+    found = phases_at(parse_composition("NbTi"), 1473.0, database)
+    assert [p.name for p in found.phases] == ["BCC_B2"]
+    assert not found.single_phase_bcc
+
+
+@pytest.mark.parametrize(("phase", "asked"), [("BCC_A2", "single_phase_bcc"), ("LIQUID", "solidus")])
+def test_a_database_without_the_phase_that_is_asked_for_is_refused(tmp_path: Path, phase: str, asked: str):
+    path = tmp_path / "renamed.tdb"
+    path.write_text(build_tdb(["Nb", "Ti"]).replace(phase, "OTHER"), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        validate(parse_composition("NbTi"), CalphadSettings(database=str(path), properties=(asked,)))
+    assert caught.value.field == "database"
+
+
 @pytest.mark.parametrize("temperature", [0.0, 298.0, 6000.5, math.nan, math.inf, -5.0])
 def test_a_temperature_without_data_is_refused(temperature):
     with pytest.raises(InputError, match="temperature"):

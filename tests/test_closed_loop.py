@@ -114,7 +114,7 @@ def test_a_campaign_with_review_waits_without_a_process_and_never_validates_a_re
     file = write_campaign(tmp_path, small_campaign(name="reviewed", review="required", iterations=1))
     waiting = hea_loop_json(tmp_path, "run", file)
     assert waiting["state"] == "waiting"
-    queue = hea_loop_json(tmp_path, "queue", "list")
+    queue = hea_loop_json(tmp_path, "queue", "list")["queued"]
     ids = [row["id"] for row in queue]
     assert len(ids) == 10
     for verdict, chosen in (("approve", ids[:6]), ("reject", ids[6:9])):

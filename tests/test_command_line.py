@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,17 @@ import pytest
 
 from app.output import print_json
 from app.progress import RunProgress, fraction_done
-from db.models import Candidate, Decision
+from db.models import Candidate, DataPoint, Decision
 from db.store import open_store
 from flows.progress import ProgressEvent
-from tests.example_campaigns import LITERATURE, add_campaign, add_computed_alloy, add_literature
+from hea_loop.formula import parse_composition
+from tests.example_campaigns import (
+    LITERATURE,
+    add_campaign,
+    add_computed_alloy,
+    add_literature,
+    material_of,
+)
 from tests.in_process_cli import hea_loop
 
 
@@ -133,7 +141,7 @@ def test_status_in_json_has_the_numbers_of_every_iteration(place: Path) -> None:
 def test_status_without_a_name_shows_every_campaign(place: Path) -> None:
     ended = hea_loop("status")
     assert "example, seed 7: done" in ended.out
-    assert "reviewed, seed 7: running" in ended.out
+    assert "reviewed, seed 7: interrupted" in ended.out
 
 
 def test_an_iteration_that_is_not_scored_has_counts_and_no_rate(place: Path) -> None:
@@ -189,12 +197,39 @@ def test_show_gives_facts_by_source_and_the_nearest_literature_with_doi(place: P
     assert LITERATURE[0][2] in table
 
 
+def test_show_says_what_a_published_value_holds_for(place: Path) -> None:
+    with open_store() as store, store.write() as session:
+        session.add(
+            DataPoint(
+                material_id=material_of(session, parse_composition("MoNbTaW")).id,
+                property="ductility",
+                value=20.0,
+                unit="%",
+                kind="literature",
+                fidelity="experiment",
+                method="as published",
+                source="table:stopped",
+                doi="10.1000/stopped",
+                conditions={
+                    "qualifier": "at least",
+                    "test": "compression",
+                    "phases": ["BCC"],
+                    "processing": ["annealed", "arc melted"],
+                },
+            )
+        )
+    shown = " ".join(hea_loop("show", "MoNbTaW", "--nearest", "0").out.split())
+    assert "≥ 20" in shown
+    for condition in ("at least", "compression", "BCC", "annealed", "arc melted"):
+        assert condition in shown
+
+
 def test_show_of_a_material_that_nobody_knows_gives_its_neighbours(place: Path) -> None:
     ended = hea_loop("show", "Ir50 Os50", "--nearest", "1", "--json")
     assert ended.json["known"] is False
     assert ended.json["facts"] == []
     assert [n["distance"] for n in ended.json["nearest"]] == [1.0]
-    assert "does not know" in hea_loop("show", "IrOs").out
+    assert "has nothing on this material" in hea_loop("show", "IrOs").out
 
 
 def test_a_neighbour_that_was_only_computed_is_not_shown_as_measured(place: Path) -> None:
@@ -317,3 +352,38 @@ def test_an_event_that_knows_of_fewer_iterations_does_not_make_the_campaign_shor
 def test_json_holds_no_number_that_json_does_not_have(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"a": float("nan"), "b": [float("inf"), 1.5]})
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5]}
+
+
+def test_hit_rates_fit_a_terminal_of_80_columns(place: Path) -> None:
+    ended = hea_loop("status", "example")
+    table = [line.rstrip() for line in ended.out.splitlines()]
+    assert max(len(line) for line in table) <= 80
+    assert re.search(r"^iter- +pro- +vali- +uncon-", table[1])
+    assert re.search(r"^ation +posed +dated +failed +verged +hit +hit rate +.*random share$", table[2])
+    assert sum(bool(re.match(r" +[12] +18 ", line)) for line in table) == 2
+
+
+def test_predictions_of_several_alloys_stand_in_a_table_each_and_of_one_property_in_one() -> None:
+    assert hea_loop("predict", "NbTi", "MoW").out.count("predictions") == 2
+    one = hea_loop("predict", "NbTi", "MoW", "--property", "density").out
+    assert one.count("predictions") == 1
+    assert [line.split()[0] for line in one.splitlines()[3:5]] == ["NbTi", "MoW"]
+
+
+def test_a_column_without_a_single_entry_is_left_out(place: Path) -> None:
+    computed = hea_loop("show", "Mo60Re40", "--nearest", "0").out
+    assert "property" in computed
+    assert "sigma" not in computed
+
+
+def test_no_command_shows_the_help_and_says_what_is_missing() -> None:
+    ended = hea_loop()
+    assert ended.code == 2
+    assert "predict" in ended.out
+    assert ended.err == "error: a command is missing; see `hea-loop --help`\n"
+
+
+def test_a_csv_of_a_spreadsheet_with_semicolons_is_read(tmp_path: Path) -> None:
+    (tmp_path / "alloys.csv").write_text("name;composition;HV\na;HfNbTaTiZr;3,5\nb;NbTi;2,5\n")
+    rows = hea_loop("predict", "--file", str(tmp_path / "alloys.csv"), "--property", "density", "--json").json
+    assert [row["composition"] for row in rows] == ["HfNbTaTiZr", "NbTi"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -111,12 +111,11 @@ def test_help_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert ended.stderr == "[]\n"
-    times = []
-    for _ in range(3):
-        began = time.monotonic()
-        hea_loop("--help", cwd=tmp_path)
-        times.append(time.monotonic() - began)
-    assert min(times) < 0.7
+    # processor time: others may be busy on the same machine
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    hea_loop("--help", cwd=tmp_path)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.7
 
 
 @pytest.mark.parametrize("command", ["run", "status", "show", "predict", "check", "report", "doctor", "init"])
@@ -137,3 +136,18 @@ def test_output_cut_off_by_its_reader_gives_no_traceback(tmp_path: Path) -> None
     )
     assert ended.stdout == "{\n"
     assert ended.stderr == ""
+
+
+def test_a_full_disk_under_stdout_is_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "app", "predict", "NbTi", "--json"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "error: output = stdout: No space left on device; make room, or write elsewhere\n"

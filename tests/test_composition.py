@@ -108,7 +108,7 @@ def test_distance_is_the_fraction_of_atoms_to_exchange():
         ("Cr1Mo0.5Nb1Ta0.5Ti1Zr1", "CrMo0.5NbTa0.5TiZr"),
         ("Nb47 Ti22 Si16 Mo15", "Mo15Nb47Si16Ti22"),
         ("Nb95W5", "Nb95W5"),
-        ("W7", "W"),
+        ("W100", "W"),
         ("HfNbTa", "HfNbTa"),
     ],
 )

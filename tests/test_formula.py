@@ -1,5 +1,6 @@
 """Reading compositions as people write them."""
 
+import re
 import subprocess
 import sys
 import time
@@ -175,6 +176,26 @@ compositions = st.dictionaries(st.sampled_from(METALS), st.integers(1, 1000), mi
 )
 
 
+@pytest.mark.parametrize("name", ["C103", "C-103", "c103", "FS-85", "TZM", "T-111", "Ti64", "Ti 64"])
+def test_the_name_of_a_commercial_alloy_is_refused_with_its_composition(name):
+    with pytest.raises(InputError, match="commercial alloy") as caught:
+        parse_composition(name)
+    nominal = re.search("'(.*)'", caught.value.mend)
+    assert nominal
+    assert len(parse_composition(nominal[1]).elements) >= 3
+
+
+@pytest.mark.parametrize("name", ["Nb521", "W3", "Ta0.5"])
+def test_one_element_with_an_amount_is_no_composition(name):
+    with pytest.raises(InputError, match="one element"):
+        parse_composition(name)
+
+
+@pytest.mark.parametrize("text", ["W", "W1", "W100", "W 100 at.%"])
+def test_a_pure_element_may_be_written_as_one_or_a_hundred(text):
+    assert parse_composition(text).key == "W:1000"
+
+
 @settings(deadline=None)
 @given(compositions)
 def test_parsing_the_printed_formula_gives_the_same_material(composition):
@@ -220,3 +241,11 @@ def test_importing_the_package_imports_neither_torch_nor_pymatgen_nor_prefect():
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "text", ["NbTi,VTi", "NbTi, VZr, W", "NbTi;1273", "HfNbTaTiZr,1", "W,Nb2Ti", "V2Nb,(NbTa)W"]
+)
+def test_a_list_of_alloys_is_never_mixed_into_one(text):
+    with pytest.raises(InputError, match="more than one composition"):
+        parse_composition(text)

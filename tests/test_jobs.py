@@ -70,7 +70,7 @@ def dispatched(store, proposed):
     owner, _, iteration = proposed
     with store.write() as session:
         dispatch(session, iteration, owner, request())
-        return owner, iteration, open_jobs(session, iteration)
+        return owner, iteration, sorted(open_jobs(session, iteration))  # in order of rank
 
 
 def test_dispatching_twice_makes_no_second_job(store, proposed):

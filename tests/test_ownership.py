@@ -2,7 +2,11 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+from db.campaigns import claim, register
+from db.models import Campaign
 from db.ownership import LEASE, is_free, lease_end, new_owner
+from db.results import campaign_results
+from tests.small_campaign import small_campaign
 
 SOON = datetime.now(UTC) + timedelta(hours=1)
 
@@ -63,3 +67,15 @@ def test_of_another_host_only_the_lease_tells():
 
 def test_two_owners_of_one_process_differ():
     assert new_owner() != new_owner()
+
+
+def test_a_campaign_whose_run_is_dead_is_shown_as_interrupted(store):
+    with store.write() as session:
+        row = register(session, small_campaign())
+        claim(session, row.id, new_owner(), None)
+    with store.read() as session:
+        assert campaign_results(session, "small").state == "running"
+    with store.write() as session:
+        session.get_one(Campaign, row.id).owner_expires = datetime.now(UTC) - timedelta(seconds=1)
+    with store.read() as session:
+        assert campaign_results(session, "small").state == "interrupted"

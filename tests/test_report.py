@@ -234,3 +234,16 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     write_to(target, "after")
     assert target.read_text() == "after"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_report_says_which_targets_predictions_alone_judged_and_what_their_uncertainty_leaves(
+    store: Store,
+) -> None:
+    page = _Page(report(store)).text
+    assert "A hit is no measurement. Judged by predictions alone: " in page
+    assert re.search(r"shear modulus G \(\d+%\)", page)
+    assert "judged by" in page
+    with store.read() as session:
+        hits = [c for c in campaign_candidates(session, "example") if c.hit]
+    assert hits, "the example campaign has hits"
+    assert "A hit is no measurement" not in _Page(report(store, "zero-hits")).text

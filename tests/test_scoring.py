@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from hea_loop.campaign import Campaign, parse_campaign
 from hea_loop.errors import InputError
-from hea_loop.scoring import CandidateResult, KnownValue, decisive_value, judge, score, wilson_interval
+from hea_loop.scoring import (
+    CandidateResult,
+    KnownValue,
+    decisive_value,
+    judge,
+    probability_inside,
+    score,
+    wilson_interval,
+)
 
 
 @pytest.fixture
@@ -197,3 +205,18 @@ def test_rates_of_different_fidelity_are_not_mixed():
 def test_a_validated_candidate_without_a_judgement_is_refused():
     with pytest.raises(InputError, match="is unknown for a validated candidate"):
         CandidateResult("strategy", "validated", fidelity="calphad")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "value", "sigma", "expected"),
+    [
+        (-1.0, 1.0, 0.0, 1.0, 0.682689),  # one standard deviation on either side
+        (0.0, None, 0.0, 2.0, 0.5),
+        (None, 0.0, 2.0, 1.0, 0.022750),
+        (None, None, 2.0, 1.0, 1.0),
+        (1.0, 2.0, 1.0, 0.0, 1.0),
+        (1.0, 2.0, 0.9, 0.0, 0.0),
+    ],
+)
+def test_the_chance_to_lie_inside_is_that_of_a_normal_error(low, high, value, sigma, expected):
+    assert probability_inside(low, high, value, sigma) == pytest.approx(expected, abs=1e-6)

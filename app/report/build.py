@@ -30,6 +30,7 @@ from db.results import (
     training_records,
 )
 from hea_loop.properties import PROPERTIES
+from hea_loop.scoring import probability_inside
 
 __all__ = ["build_report"]
 
@@ -67,14 +68,55 @@ class _Row:
     neighbours: tuple[Neighbour, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A target or verdict in the table of what was asked.
+
+    Attributes:
+        name: In words.
+        wanted: The interval, or the temperatures.
+        judged_by: Fidelities of the values that judged the validated candidates; empty while there are none.
+        inside: Share of the hits expected to lie inside if the values' stated uncertainty counts; None where
+            none is stated.
+        predicted: Whether predictions alone judged it.
+    """
+
+    name: str
+    wanted: str
+    judged_by: str
+    inside: float | None
+    predicted: bool
+
+
 def _breakable(formula: str) -> Markup:
     """A formula that a browser may break before an element."""
     # each part is letters, digits and points of a formula, escaped like everything else
     return Markup("<wbr>").join(re.findall(r"[A-Z][^A-Z]*", formula))
 
 
-def _asked(spec: dict[str, Any]) -> list[tuple[str, str]]:
-    """Targets and verdicts in words."""
+def _judged(
+    spec: dict[str, Any], candidates: Sequence[CandidateResult], name: str
+) -> tuple[set[str], float | None]:
+    """Fidelities that judged a property, and the share of hits expected inside with their uncertainty."""
+    validated = [(c, c.best(name)) for c in candidates if c.state == "validated"]
+    fidelities = {fact.fidelity for _, fact in validated if fact is not None}
+    interval = interval_of(spec, name)
+    chances = [
+        probability_inside(interval.low, interval.high, fact.value, fact.sigma)
+        for c, fact in validated
+        if c.hit and fact is not None and fact.value is not None and fact.sigma is not None
+    ]
+    return fidelities, sum(chances) / len(chances) if chances else None
+
+
+def _asked(spec: dict[str, Any], candidates: Sequence[CandidateResult]) -> list[_Asked]:
+    """Targets and verdicts in words, and what judged them."""
+
+    def row(name: str, wanted: str) -> _Asked:
+        fidelities, inside = _judged(spec, candidates, name)
+        judged_by = ", ".join(label for f, label in FIDELITY_NAMES.items() if f in fidelities)
+        return _Asked(shown_name(name), wanted, judged_by, inside, fidelities == {"prediction"})
+
     rows = []
     for name, target in (spec.get("targets") or {}).items():
         interval = interval_of(spec, name)
@@ -87,10 +129,10 @@ def _asked(spec: dict[str, Any]) -> list[tuple[str, str]]:
             text = f"at most {interval.high:g}"
         else:
             text = str(target)
-        rows.append((shown_name(name), f"{text} {unit}".strip()))
+        rows.append(row(name, f"{text} {unit}".strip()))
     for name, verdict in (spec.get("verdicts") or {}).items():
         temperatures = ", ".join(f"{t:g}" for t in verdict.get("temperatures_K", ()))
-        rows.append((shown_name(name), f"yes, at {temperatures} K"))
+        rows.append(row(name, f"yes, at {temperatures} K"))
     return rows
 
 
@@ -189,6 +231,21 @@ def _headline(results: CampaignResults) -> str:
     return text + "."
 
 
+def _worth(asked: Sequence[_Asked], *, any_hit: bool) -> str:
+    """What a hit is not, in a sentence; empty where no prediction judged anything."""
+    predicted = [row for row in asked if row.predicted]
+    if not predicted or not any_hit:
+        return ""
+    parts = [row.name if row.inside is None else f"{row.name} ({100 * row.inside:.0f}%)" for row in predicted]
+    text = "A hit is no measurement. Judged by predictions alone: " + ", ".join(parts) + "."
+    if any(row.inside is not None for row in predicted):
+        text += (
+            " In brackets: the share of the hits whose true value is expected inside the target, if the"
+            " prediction's standard uncertainty counts."
+        )
+    return text
+
+
 def build_report(session: Session, name: str | None) -> str:
     """Build a campaign's report.
 
@@ -211,6 +268,7 @@ def build_report(session: Session, name: str | None) -> str:
     models = training_records(session, campaign.name)
     targets = [n for n in (campaign.spec.get("targets") or {}) if n in PROPERTIES]
     drawings: dict[str, list[Drawing]] = draw_all(campaign.spec, results, candidates, models)
+    asked = _asked(campaign.spec, candidates)
     best = _best(candidates, targets, LiteratureIndex.load(session))
     methods = sorted(
         {f.method for c in candidates for f in c.facts if f.kind in {"validation", "prediction"}}
@@ -227,7 +285,8 @@ def build_report(session: Session, name: str | None) -> str:
         style=Markup((folder / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         campaign=campaign,
         spec=campaign.spec,
-        asked=_asked(campaign.spec),
+        asked=asked,
+        worth=_worth(asked, any_hit=any(c.hit for c in candidates)),
         headline=_headline(results),
         results=results,
         candidates=candidates,

@@ -16,6 +16,7 @@ from validators.calphad.systems import RawEquilibrium, StartingPoint, System, sy
 from validators.outcome import OutcomeStatus
 
 __all__ = [
+    "BCC",
     "GRID_DENSITIES",
     "MAX_TEMPERATURE_K",
     "MIN_TEMPERATURE_K",
@@ -31,6 +32,9 @@ MIN_TEMPERATURE_K: Final = 298.15
 
 MAX_TEMPERATURE_K: Final = 6000.0
 """Above it likewise."""
+
+BCC: Final = "BCC_A2"
+"""Name of the disordered BCC phase, as nearly all databases have it."""
 
 PRESENT_ABOVE: Final = 1e-6
 """Mole fraction above which a phase counts as present: pycalphad's own smallest amount of a phase
@@ -92,7 +96,7 @@ class PhaseEquilibrium:
     @property
     def single_phase_bcc(self) -> bool:
         """One entry, and that is BCC_A2: neither a second phase nor a miscibility gap."""
-        return len(self.phases) == 1 and self.phases[0].name == "BCC_A2"
+        return len(self.phases) == 1 and self.phases[0].name == BCC
 
     def has_liquid(self) -> bool:
         """Whether a liquid is among the phases, by the names that databases give to it."""

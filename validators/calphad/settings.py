@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from hea_loop.errors import InputError
 from validators.calphad.database import OWN_DATABASE, CalphadDatabase, load_database
-from validators.calphad.equilibrium import GRID_DENSITIES, PRESENT_ABOVE, require_temperature
-from validators.calphad.solidus import require_tolerance
+from validators.calphad.equilibrium import BCC, GRID_DENSITIES, PRESENT_ABOVE, require_temperature
+from validators.calphad.solidus import require_liquid, require_tolerance
 
 __all__ = ["ANSWERED", "CalphadSettings"]
 
@@ -61,9 +61,20 @@ class CalphadSettings:
         """The database.
 
         Raises:
-            InputError: It cannot be used.
+            InputError: It cannot be used, or has no phase to answer what is asked with: a verdict on BCC without
+                a BCC phase would be a no for every alloy.
         """
-        return load_database(self.database)
+        database = load_database(self.database)
+        if "single_phase_bcc" in self.properties and BCC not in database.phases:
+            raise InputError(
+                "database",
+                self.database,
+                f"has no phase {BCC}, so single_phase_bcc cannot be answered",
+                f"name its disordered BCC phase {BCC}, or use another database",
+            )
+        if "solidus" in self.properties:
+            require_liquid(database)
+        return database
 
     def configuration(self) -> dict[str, Any]:
         """All that an answer depends on, as plain JSON.

@@ -12,7 +12,7 @@ from validators.calphad.database import CalphadDatabase
 from validators.calphad.equilibrium import GRID_DENSITIES, MAX_TEMPERATURE_K, MIN_TEMPERATURE_K, phases_at
 from validators.outcome import OutcomeStatus
 
-__all__ = ["Solidus", "require_tolerance", "solidus"]
+__all__ = ["Solidus", "require_liquid", "require_tolerance", "solidus"]
 
 _FIRST_STEP_K: Final = 128.0
 _BELOW_RULE: Final = 0.95  # a first guess only: alloys begin to melt below the average of their elements
@@ -110,6 +110,18 @@ def require_tolerance(tolerance_K: float, field: str = "tolerance_K") -> float:
     return float(tolerance_K)
 
 
+def require_liquid(database: CalphadDatabase) -> None:
+    """Refuse a database in which nothing can melt.
+
+    Raises:
+        InputError: It has no liquid phase.
+    """
+    if not any(p.startswith(("LIQUID", "IONIC_LIQ")) for p in database.phases):
+        raise InputError(
+            "database", database.name, "has no liquid phase", "ask for no solidus, or use another database"
+        )
+
+
 def solidus(composition: Composition, database: CalphadDatabase, *, tolerance_K: float = 1.0) -> Solidus:
     """Find the solidus by bisection on real equilibria.
 
@@ -127,10 +139,7 @@ def solidus(composition: Composition, database: CalphadDatabase, *, tolerance_K:
     """
     require_tolerance(tolerance_K)
     database.require(composition)
-    if not any(p.startswith(("LIQUID", "IONIC_LIQ")) for p in database.phases):
-        raise InputError(
-            "database", database.name, "has no liquid phase", "ask for no solidus, or use another database"
-        )
+    require_liquid(database)
     search = _Search(composition, database, tolerance_K)
     try:
         guess = _first_guess(composition, database)

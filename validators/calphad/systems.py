@@ -31,6 +31,8 @@ PRESSURE_PA: Final = 101325.0
 """Pressure of every equilibrium, Pa."""
 
 _KEPT: Final = 96  # about 2 MB each
+_DISORDERED: Final = 1e-4
+"""Largest difference of a site fraction between equivalent sublattices at which an entry counts as disordered."""
 _GRID_BYTES: Final = 64 * 2**20  # of all kept samplings of a process
 _LOCK: Final = threading.RLock()
 
@@ -58,7 +60,8 @@ class RawEquilibrium:
     """What pycalphad answered at one composition and temperature, before anybody judged it.
 
     Attributes:
-        names: Phase of each entry, ``n`` of them; a miscibility gap repeats a name.
+        names: Phase of each entry, ``n`` of them; a miscibility gap repeats a name. An entry of an ordered
+            phase without order has the name of the disordered one (BCC_A2 where the model is BCC_B2).
         fractions: ``(n,)`` mole fraction of each entry.
         compositions: ``(n, c)`` atomic fractions of each entry.
         potentials: ``(c,)`` chemical potentials, J/mol; NaN where it did not converge.
@@ -127,7 +130,44 @@ class System:
         if not self.phases:
             raise DofError(f"no phase of {database.name} can be formed by {'-'.join(elements)}")
         self._models = instantiate_models(self._parsed, self._components, list(self.phases))
+        self._disordered_states = self._order_models()
         self._records = SharedRecordFactory(self._parsed, self._components, [v.N, v.P, v.T], self._models)
+
+    def _order_models(self) -> dict[str, tuple[str, list[list[tuple[int, ...]]]]]:
+        """Ordered phases that carry a disordered one in their model, as BCC_B2 carries BCC_A2.
+
+        pycalphad then leaves the disordered phase out and gives every entry the ordered one's name, whether or
+        not there is order in it.
+
+        Returns:
+            Name of the ordered phase to that of the disordered one, and for each kind of equivalent sublattice
+            (the same constituents) the positions of each sublattice's site fractions, in matching order.
+        """
+        out = {}
+        for name in self.phases:
+            hints = self._parsed.phases[name].model_hints
+            if hints.get("ordered_phase") != name or "disordered_phase" not in hints:
+                continue
+            kinds: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
+            start = 0
+            for constituents in self._models[name].constituents:
+                species = tuple(sorted(str(c) for c in constituents))
+                kinds.setdefault(species, []).append(tuple(range(start, start + len(species))))
+                start += len(species)
+            out[name] = (str(hints["disordered_phase"]), [k for k in kinds.values() if len(k) > 1])
+        return out
+
+    def _name_of(self, name: str, site_fractions: NDArray[np.float64]) -> str:
+        """Name of an entry by the order that is in it."""
+        if name not in self._disordered_states:
+            return name
+        disordered, kinds = self._disordered_states[name]
+        alike = all(
+            np.abs(site_fractions[list(other)] - site_fractions[list(kind[0])]).max() < _DISORDERED
+            for kind in kinds
+            for other in kind[1:]
+        )
+        return disordered if alike else name
 
     def _grid(self, temperature_K: float, density: tuple[int, int], *, keep: bool) -> Any:
         """The sampled energy surface: it depends on the temperature, not on the composition."""
@@ -271,10 +311,11 @@ class System:
         count = len(self.elements)
         phases = found.Phase.reshape(-1)
         present = [i for i, name in enumerate(phases) if name not in {"", "_FAKE_"}]
+        sites = found.Y.reshape(len(phases), -1)
         potentials = found.MU.reshape(-1)[:count].copy()
         driving = grid.X.reshape(-1, count)[count:] @ potentials - grid.GM.reshape(-1)[count:]
         return RawEquilibrium(
-            names=tuple(str(phases[i]) for i in present),
+            names=tuple(self._name_of(str(phases[i]), sites[i]) for i in present),
             fractions=found.NP.reshape(-1)[present].copy(),
             compositions=found.X.reshape(-1, count)[present].copy(),
             potentials=potentials,

@@ -224,6 +224,7 @@ def _create_tables() -> None:
         sa.Column("rate", sa.Double(), nullable=True),
         sa.Column("ci_low", sa.Double(), nullable=True),
         sa.Column("ci_high", sa.Double(), nullable=True),
+        sa.Column("diversity", sa.Double(), nullable=True),
         sa.Column("computed_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("origin IN ('strategy', 'random')", name=op.f("ck_hit_rate_origin_known")),
         sa.ForeignKeyConstraint(
