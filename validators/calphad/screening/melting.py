@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 _GUESS_K: Final = 2300.0
 _SLOPE: Final = -9.0  # J/(mol K): entropies of melting of metals are near R (Richard's rule)
 _LONGEST_STEP_K: Final = 400.0
-_EVALUATIONS_OF_BCC: Final = 12  # what has no answer by then is not alone
+_EVALUATIONS_OF_BCC: Final = 8  # what has no answer by then is not alone
 _LOW_GUESS_K, _HIGH_GUESS_K = 1500.0, 3600.0
 _TRUSTED_GAP_J: Final = 10.0
 """J/mol that the plane of the solids may be off: 1 K of a solidus, by Richard's rule."""
@@ -193,7 +193,7 @@ def melting_range(
     elements: Sequence[str],
     database: CalphadDatabase,
     *,
-    tolerance_K: float = 1.0,
+    tolerance_K: float = 2.0,
     liquidus: bool = True,
 ) -> MeltingRange:
     """Solidus and liquidus of ``n`` alloys.
