@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,7 +14,7 @@ from app.output import note, number, print_json, print_table, print_text
 if TYPE_CHECKING:
     from db.material_facts import Fact, MaterialFacts, Neighbour
     from hea_loop.composition import Composition
-    from validators.calphad import CalphadSettings
+    from validators.calphad import CalphadDatabase, CalphadSettings
 
 __all__ = ["check", "predict", "show"]
 
@@ -274,11 +274,61 @@ def _check_one(
             "outcome": outcome.status.value,
             "single_phase_bcc": None if value is None else bool(value.value),
             "phases": [] if value is None else value.detail["phases"],
+            "competing_phase": None if value is None else value.detail["competing_phase"],
+            "driving_force_J_per_mol": None if value is None else value.detail["driving_force_J_per_mol"],
             "tier": "confirm",
             "method": outcome.method,
             "message": outcome.message,
             **onset,
         }
+
+
+def _screened(
+    wanted: list[Composition],
+    each: list[tuple[float, CalphadSettings]],
+    database: CalphadDatabase,
+    *,
+    solidus: bool,
+) -> list[dict[str, Any]]:
+    """The same rows from the screening tier, which answers all at once."""
+    import math
+
+    from validators.calphad import melting_range, screen_verdicts
+
+    temperatures = [t for t, _ in each]
+    verdicts = screen_verdicts(wanted, temperatures, database)
+    onsets: list[dict[str, Any]] = [{} for _ in wanted]
+    if solidus:
+        elements = tuple(sorted({e for c in wanted for e in c.elements}))
+        melting = melting_range([c.fraction_vector(elements) for c in wanted], elements, database)
+        for onset, kelvin, settled in zip(onsets, melting.solidus_K, melting.solidus_settled, strict=True):
+            answered = bool(settled) and math.isfinite(kelvin)
+            onset["solidus_K"] = round(float(kelvin), 1) if answered else None
+            onset["solidus_outcome"] = "converged" if answered else "unconverged"
+            onset["solidus_message"] = "" if answered else "solidus: use --tier confirm"
+    method = f"tangent plane, {database.name} {database.content_hash[:8]}"
+    return [
+        {
+            "composition": composition.formula,
+            "temperature_K": verdict.temperature_K,
+            "outcome": verdict.status.value,
+            "single_phase_bcc": verdict.single_phase_bcc,
+            **verdict.detail(),
+            "tier": "screen",
+            "method": method,
+            "message": verdict.message,
+            **onset,
+        }
+        for k, (composition, onset) in enumerate(zip(wanted, onsets, strict=True))
+        for verdict in verdicts[k * len(temperatures) : (k + 1) * len(temperatures)]
+    ]
+
+
+def _phases_text(row: Mapping[str, Any]) -> str:
+    """The phases with their fractions, or what screening knows instead."""
+    if row["tier"] == "confirm" or row["single_phase_bcc"]:
+        return " + ".join(f"{p['name']} {p['fraction']:.3f}" for p in row["phases"])
+    return f"{row['competing_phase']} gains {row['driving_force_J_per_mol']:.0f} J/mol"
 
 
 def check(
@@ -294,9 +344,13 @@ def check(
     database_file: Annotated[
         Path | None, typer.Option("--database-file", help="A TDB; default is the packaged refractory9.")
     ] = None,
+    tier: Annotated[
+        Literal["screen", "confirm"],
+        typer.Option("--tier", help="screen: tangent-plane test, thousands a second. confirm: pycalphad."),
+    ] = "confirm",
     json: Json = False,
 ) -> None:
-    """Check phase stability: a real pycalphad equilibrium at each temperature."""
+    """Check phase stability: a real pycalphad equilibrium at each temperature, or a fast screening."""
     from app.composition_input import read_compositions
     from validators.calphad import load_database
 
@@ -305,8 +359,10 @@ def check(
     database = load_database() if database_file is None else load_database(database_file)
     for composition in wanted:
         database.require(composition)
-    rows = []
-    for k, composition in enumerate(wanted, start=1):
+    rows: list[dict[str, Any]] = []
+    if tier == "screen":
+        rows = _screened(wanted, each, database, solidus=solidus)
+    for k, composition in enumerate(wanted if tier == "confirm" else [], start=1):
         if len(wanted) > 1:
             note(f"{k}/{len(wanted)} {composition.formula}")
         rows += list(_check_one(composition, each, melting))
@@ -328,8 +384,8 @@ def check(
                 r["composition"],
                 number(r["temperature_K"]),
                 {True: "yes", False: "no", None: "-"}[r["single_phase_bcc"]],
-                " + ".join(f"{p['name']} {p['fraction']:.3f}" for p in r["phases"]),
-                *([number(r["solidus_K"])] if solidus else []),
+                _phases_text(r),
+                *(["-" if r["solidus_K"] is None else number(r["solidus_K"])] if solidus else []),
                 " ".join(part for part in (r["outcome"], r["message"]) if part),
             )
             for r in rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ import numpy as np
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
-from validators.calphad.systems import RawEquilibrium, System, system_for
+from validators.calphad.systems import RawEquilibrium, StartingPoint, System, system_for
 from validators.outcome import OutcomeStatus
 
 __all__ = [
@@ -148,6 +149,7 @@ def _lowest(
     densities: tuple[tuple[int, int], ...],
     *,
     keep_grid: bool,
+    points: Sequence[StartingPoint],
 ) -> tuple[RawEquilibrium | None, str]:
     """The equilibrium of lowest energy among the samplings, or why there is none."""
     best: RawEquilibrium | None = None
@@ -155,11 +157,16 @@ def _lowest(
     for density in (*densities, *_RETRY_DENSITIES):
         if best is not None and density in _RETRY_DENSITIES:
             break
-        raw = system.minimise(composition, temperature_K, density, keep_grid=keep_grid)
+        raw = system.minimise(composition, temperature_K, density, keep_grid=keep_grid, points=points)
         problem = _fault(raw, composition, system)
         if problem:
             fault = problem
         elif best is None or raw.energy < best.energy - _SAME_ENERGY_J:
+            best = raw
+    mixture = [p for p in points if p.fraction > 0.0]
+    if best is not None and mixture:
+        raw = system.minimise_from(composition, temperature_K, mixture)
+        if not _fault(raw, composition, system) and raw.energy < best.energy - _SAME_ENERGY_J:
             best = raw
     return best, fault
 
@@ -195,6 +202,7 @@ def phases_at(
     *,
     densities: tuple[tuple[int, int], ...] = GRID_DENSITIES,
     keep_grid: bool = True,
+    points: Sequence[StartingPoint] = (),
 ) -> PhaseEquilibrium:
     """Minimise the Gibbs energy at one composition and temperature, 101325 Pa.
 
@@ -209,6 +217,9 @@ def phases_at(
         database: From :func:`validators.calphad.load_database`.
         densities: Points per degree of freedom of any phase and of bcc, for each sampling.
         keep_grid: Keep the samplings for the next composition of these elements at this temperature.
+        points: Points to consider beside the samplings, as
+            :func:`validators.calphad.screening.starting_points` finds them: a miscibility gap that lies
+            between sampled points is found from them.
 
     Raises:
         InputError: An element that the database does not have, or a temperature out of range.
@@ -217,7 +228,7 @@ def phases_at(
     database.require(composition)
     try:
         system = system_for(database, composition.elements)
-        raw, fault = _lowest(system, composition, temperature, densities, keep_grid=keep_grid)
+        raw, fault = _lowest(system, composition, temperature, densities, keep_grid=keep_grid, points=points)
     except Exception as error:  # noqa: BLE001 - pycalphad raises a dozen types; all mean that it failed
         text = " ".join(str(error).split())[:200]
         return PhaseEquilibrium(OutcomeStatus.FAILED, temperature, message=f"{type(error).__name__}: {text}")

@@ -11,9 +11,11 @@ records for each set of components, and the least recently used are dropped beyo
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 from hea_loop.composition import Composition
 from validators.calphad.database import CalphadDatabase
 
-__all__ = ["PRESSURE_PA", "RawEquilibrium", "System", "system_for"]
+__all__ = ["PRESSURE_PA", "RawEquilibrium", "StartingPoint", "System", "system_for"]
 
 PRESSURE_PA: Final = 101325.0
 """Pressure of every equilibrium, Pa."""
@@ -33,6 +35,24 @@ _DISORDERED: Final = 1e-4
 """Largest difference of a site fraction between equivalent sublattices at which an entry counts as disordered."""
 _GRID_BYTES: Final = 64 * 2**20  # of all kept samplings of a process
 _LOCK: Final = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """A point of a phase that a minimisation is to consider beside its own sampling.
+
+    Attributes:
+        phase: Its phase.
+        site_fractions: In pycalphad's order, sublattice by sublattice, constituents alphabetical, those that
+            are alone on a sublattice included.
+        driving_force: J per mole of atoms by which it lies below the tangent plane of whoever found it.
+        fraction: Mole fraction in a mixture that has the alloy's composition; zero for a point by itself.
+    """
+
+    phase: str
+    site_fractions: tuple[float, ...]
+    driving_force: float
+    fraction: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +194,32 @@ class System:
                 _GRIDS.put((self, temperature_K, density), grid)
         return grid
 
+    def _with_points(self, grid: Any, points: Sequence[StartingPoint], temperature_K: float) -> Any:
+        """The sampled surface with further points at its end."""
+        from pycalphad.core.composition_set import CompositionSet
+        from pycalphad.core.light_dataset import LightDataset
+
+        state = np.array([1.0, PRESSURE_PA, temperature_K])
+        count, width = len(points), grid.Y.shape[-1]
+        more: dict[str, Any] = {
+            "X": np.zeros((count, len(self.elements))),
+            "Phase": np.array([p.phase for p in points]),
+            "Y": np.full((count, width), np.nan),
+            "GM": np.zeros(count),
+        }
+        for k, point in enumerate(points):
+            entry = CompositionSet(self._records[point.phase])
+            fractions = np.array(point.site_fractions)
+            entry.update(fractions, 1.0, state)
+            more["X"][k] = entry.X
+            more["Y"][k, : len(fractions)] = fractions
+            more["GM"][k] = entry.energy
+        variables = {
+            name: (dims, np.concatenate([values, more[name][None, None, None]], axis=3))
+            for name, (dims, values) in grid.data_vars.items()
+        }
+        return LightDataset(variables, coords=grid.coords, attrs=grid.attrs)
+
     def minimise(
         self,
         composition: Composition,
@@ -181,6 +227,7 @@ class System:
         density: tuple[int, int],
         *,
         keep_grid: bool = False,
+        points: Sequence[StartingPoint] = (),
     ) -> RawEquilibrium:
         """Minimise the Gibbs energy at 101325 Pa and one mole of atoms.
 
@@ -189,6 +236,7 @@ class System:
             temperature_K: Temperature, K.
             density: Points that pycalphad samples per degree of freedom of any phase, and of a bcc phase.
             keep_grid: Keep the sampled surface for the next composition at this temperature.
+            points: Further points of the surface, for this call only.
         """
         from pycalphad import variables as v
         from pycalphad.core.eqsolver import _solve_eq_at_conditions
@@ -204,6 +252,8 @@ class System:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # NaN is judged by who asked
             grid = self._grid(temperature_K, density, keep=keep_grid)
+            if points:
+                grid = self._with_points(grid, points, temperature_K)
             start = starting_point(ordered, self._records.state_variables, self._records, grid)
             # What Workspace.recompute does, with the grid above; the name is private, the pin is in pyproject
             found = _solve_eq_at_conditions(
@@ -216,6 +266,46 @@ class System:
                 solver=Solver(),
             )
         return self._read(found, grid)
+
+    def minimise_from(
+        self, composition: Composition, temperature_K: float, mixture: Sequence[StartingPoint]
+    ) -> RawEquilibrium:
+        """Let pycalphad's solver go on from a mixture of phases, without any sampling.
+
+        The sampled surface often holds no simplex that the two sides of a flat miscibility gap span, and the
+        solver then begins with one phase only.
+
+        Args:
+            composition: A composition of exactly this system's elements.
+            temperature_K: Temperature, K.
+            mixture: Phases whose fractions add up to one and to the composition.
+        """
+        from pycalphad import variables as v
+        from pycalphad.core.composition_set import CompositionSet
+        from pycalphad.core.solver import Solver
+
+        fractions = composition.fractions
+        dependent = max(self.elements, key=lambda e: (fractions[e], e))
+        conditions: dict[Any, float] = {v.N: 1.0, v.P: PRESSURE_PA, v.T: temperature_K}
+        conditions |= {v.X(e.upper()): fractions[e] for e in self.elements if e != dependent}
+        state = np.array([1.0, PRESSURE_PA, temperature_K])
+        entries = []
+        for point in mixture:
+            entry = CompositionSet(self._records[point.phase])
+            entry.update(np.array(point.site_fractions), point.fraction, state)
+            entries.append(entry)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # NaN is judged by who asked
+            result = Solver(remove_metastable=True).solve(entries, conditions)
+        amounts = np.array([entry.NP for entry in entries])
+        return RawEquilibrium(
+            names=tuple(str(entry.phase_record.phase_name) for entry in entries),
+            fractions=amounts,
+            compositions=np.array([np.array(entry.X) for entry in entries]),
+            potentials=np.array(result.chemical_potentials, dtype=float).copy(),
+            energy=float(sum(entry.NP * entry.energy for entry in entries)) if result.converged else math.nan,
+            overlooked=0.0,
+        )
 
     def _read(self, found: Any, grid: Any) -> RawEquilibrium:
         count = len(self.elements)
