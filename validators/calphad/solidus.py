@@ -9,7 +9,7 @@ from typing import Final
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
-from validators.calphad.equilibrium import GRID_DENSITIES, MAX_TEMPERATURE_K, MIN_TEMPERATURE_K, phases_at
+from validators.calphad.equilibrium import MAX_TEMPERATURE_K, MIN_TEMPERATURE_K, phases_at
 from validators.outcome import OutcomeStatus
 
 __all__ = ["Solidus", "require_liquid", "require_tolerance", "solidus"]
@@ -64,9 +64,6 @@ class _Search:
             self._composition,
             index * self._step,
             self._database,
-            densities=GRID_DENSITIES[
-                :1
-            ],  # a liquid at its onset is found by its driving force, not by the grid
             keep_grid=False,
         )
         if found.status is not OutcomeStatus.CONVERGED:
