@@ -274,8 +274,6 @@ def _check_one(
             "outcome": outcome.status.value,
             "single_phase_bcc": None if value is None else bool(value.value),
             "phases": [] if value is None else value.detail["phases"],
-            "competing_phase": None if value is None else value.detail["competing_phase"],
-            "driving_force_J_per_mol": None if value is None else value.detail["driving_force_J_per_mol"],
             "tier": "confirm",
             "method": outcome.method,
             "message": outcome.message,

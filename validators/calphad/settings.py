@@ -96,7 +96,6 @@ class CalphadSettings:
             "solidus_tolerance_K": self.solidus_tolerance_K,
             "grid_densities": [list(density) for density in GRID_DENSITIES],
             "present_above": PRESENT_ABOVE,
-            "starting_points": "screening",
         }
 
     def configuration_hash(self) -> str:

@@ -6,19 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.equilibrium import MAX_TEMPERATURE_K, MIN_TEMPERATURE_K, phases_at
-from validators.calphad.screening import NotVectorisable, melting_range
 from validators.outcome import OutcomeStatus
 
 __all__ = ["Solidus", "require_liquid", "require_tolerance", "solidus"]
 
 _FIRST_STEP_K: Final = 128.0
-_STEP_FROM_SCREENING_K: Final = 4.0
 _BELOW_RULE: Final = 0.95  # a first guess only: alloys begin to melt below the average of their elements
 
 
@@ -74,8 +70,8 @@ class _Search:
             raise _Unanswered(found.status, f"solidus: {found.message}")
         return found.has_liquid()
 
-    def run(self, guess_K: float, first_step_K: float = _FIRST_STEP_K) -> float:
-        stride = max(1, round(first_step_K / self._step))
+    def run(self, guess_K: float) -> float:
+        stride = max(1, round(_FIRST_STEP_K / self._step))
         low = high = min(max(round(guess_K / self._step), self._lowest), self._highest)
         if self._liquid(low):
             while self._liquid(low := max(low - stride, self._lowest)):
@@ -127,8 +123,7 @@ def solidus(composition: Composition, database: CalphadDatabase, *, tolerance_K:
     """Find the solidus by bisection on real equilibria.
 
     It assumes that once liquid has appeared on heating it stays; an alloy with a retrograde liquid (none is
-    known in this database) would get one of its several answers. The search begins at the solidus of the
-    screening tier, where there is one, and takes four to six equilibria for 1 K; otherwise nine to eleven.
+    known in this database) would get one of its several answers. Nine to eleven equilibria for 1 K.
 
     Args:
         composition: Any composition of the database's elements.
@@ -144,28 +139,11 @@ def solidus(composition: Composition, database: CalphadDatabase, *, tolerance_K:
     require_liquid(database)
     search = _Search(composition, database, tolerance_K)
     try:
-        screened = _screened(composition, database)
-        if screened is None:
-            middle = search.run(_first_guess(composition, database))
-        else:
-            middle = search.run(screened, _STEP_FROM_SCREENING_K)
+        guess = _first_guess(composition, database)
+        middle = search.run(guess)
     except _Unanswered as reason:
         return Solidus(reason.status, message=reason.message, equilibria=search.equilibria)
     return Solidus(OutcomeStatus.CONVERGED, middle, tolerance_K, equilibria=search.equilibria)
-
-
-def _screened(composition: Composition, database: CalphadDatabase) -> float | None:
-    """The solidus of the screening tier, K; None where it has none."""
-    elements = composition.elements
-    if len(elements) == 1:
-        return None
-    try:
-        melting = melting_range(
-            np.array([composition.fraction_vector(elements)]), elements, database, liquidus=False
-        )
-    except NotVectorisable:
-        return None
-    return float(melting.solidus_K[0]) if melting.solidus_settled[0] else None
 
 
 def _first_guess(composition: Composition, database: CalphadDatabase) -> float:

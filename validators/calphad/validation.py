@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
+from validators.calphad.equilibrium import PhaseEquilibrium, phases_at
 from validators.calphad.settings import CalphadSettings
 from validators.calphad.solidus import solidus
-from validators.calphad.verdict import StabilityVerdict, confirm
 from validators.outcome import Outcome, OutcomeStatus, OutcomeValue
 
 __all__ = ["validate", "validate_many"]
@@ -28,8 +28,7 @@ def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
         settings: What is asked.
 
     Returns:
-        Per temperature one ``single_phase_bcc`` (1.0 or 0.0; the phases with their fractions, the competing
-        phase and its driving force in its detail)
+        Per temperature one ``single_phase_bcc`` (1.0 or 0.0, the phases with their fractions in its detail)
         and one ``phase_fraction`` per phase entry; one ``solidus`` (K); each only if asked for.
 
     Raises:
@@ -45,7 +44,7 @@ def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
 
     if set(settings.properties) != {"solidus"}:
         for temperature in settings.temperatures_K:
-            found = confirm(composition, temperature, database)
+            found = phases_at(composition, temperature, database)
             if found.status is not OutcomeStatus.CONVERGED:
                 return without_answer(found.status, found.message)
             values += _values_at(found, settings)
@@ -60,11 +59,14 @@ def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
     )
 
 
-def _values_at(found: StabilityVerdict, settings: CalphadSettings) -> list[OutcomeValue]:
+def _values_at(found: PhaseEquilibrium, settings: CalphadSettings) -> list[OutcomeValue]:
+    phases = [{"name": p.name, "fraction": p.fraction} for p in found.phases]
     values = []
     if "single_phase_bcc" in settings.properties:
-        verdict = float(bool(found.single_phase_bcc))
-        values.append(OutcomeValue("single_phase_bcc", verdict, found.temperature_K, detail=found.detail()))
+        verdict = float(found.single_phase_bcc)
+        values.append(
+            OutcomeValue("single_phase_bcc", verdict, found.temperature_K, detail={"phases": phases})
+        )
     if "phase_fraction" in settings.properties:
         values += [
             OutcomeValue(
