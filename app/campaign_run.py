@@ -123,6 +123,6 @@ def write_to(path: Path, text: str, *, field: str = "--report") -> None:
         raise InputError(
             field, str(path), f"cannot be written ({error.strerror})", "name another place"
         ) from None
-    except BaseException:
+    except BaseException:  # an interruption too must leave no half-written file
         Path(temporary).unlink(missing_ok=True)
         raise

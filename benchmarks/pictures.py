@@ -12,9 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
-__all__ = ["take"]
+__all__ = ["CHROMIUM_FLAGS", "take"]
 
-_FLAGS = (
+CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -23,6 +23,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+"""What keeps headless Chromium from looking for the network; root needs the first."""
 _SECTIONS = {"hit-rates": "rates", "compositions": "compositions"}
 
 
@@ -42,7 +43,7 @@ def take(report: Path, out: Path, chromium: str = "/usr/bin/chromium") -> list[P
     out.mkdir(parents=True, exist_ok=True)
     made = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(_FLAGS))
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
         page = browser.new_page(viewport={"width": 1100, "height": 900})
         page.goto(report.resolve().as_uri())
         for name, place in _SECTIONS.items():

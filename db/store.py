@@ -166,7 +166,7 @@ def open_store(url: str | None = None) -> Store:
     try:
         with _explained(field, target):
             _bring_to_head(engine, field)
-    except BaseException:
+    except BaseException:  # an interruption too must leave no new file behind
         engine.dispose()
         if is_new and file is not None:
             _remove_unborn(file)

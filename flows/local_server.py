@@ -97,7 +97,7 @@ def _start() -> tuple[subprocess.Popen[str], str]:
     )
     try:
         return process, _wait_until_ready(process)
-    except BaseException:
+    except BaseException:  # an interruption too must leave no server behind
         _end(process)
         raise
 

@@ -10,20 +10,12 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.report import build_report
+from benchmarks.pictures import CHROMIUM_FLAGS
 from db.store import open_store
 from tests.example_campaigns import add_campaign, add_literature
 
 pytestmark = pytest.mark.chromium
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 NAMES = ("example", "zero-hits", "zero-validated", "in-progress", "empty", "<script>alert(1)</script>")
 
 
@@ -50,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(ARGUMENTS))
+        opened = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_FLAGS))
         yield opened
         opened.close()
 
