@@ -179,7 +179,7 @@ def test_the_compiler_runs_from_the_command_line_and_refuses_an_unknown_element(
 
 
 def test_a_database_is_parsed_once():
-    assert load_database() is load_database("refractory9")
+    assert load_database() is load_database("refractory10")
     assert load_database().elements == NINE
 
 
@@ -190,7 +190,7 @@ def broken(tmp_path: Path, change) -> Path:
 
 
 def test_a_missing_file_is_named(tmp_path: Path):
-    with pytest.raises(InputError, match=r"database = .*absent\.tdb.*does not exist.*refractory9"):
+    with pytest.raises(InputError, match=r"database = .*absent\.tdb.*does not exist.*refractory10"):
         load_database(tmp_path / "absent.tdb")
     with pytest.raises(InputError, match="is a directory"):
         load_database(tmp_path)

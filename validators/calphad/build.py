@@ -1,6 +1,6 @@
 """Compile the tables of the project's own database to a TDB.
 
-``python -m validators.calphad.build --out refractory9.tdb`` writes it for other programs; the validator
+``python -m validators.calphad.build --out refractory10.tdb`` writes it for other programs; the validator
 compiles it in memory.
 """
 
@@ -142,7 +142,7 @@ def build_tdb(elements: Iterable[str] | None = None) -> str:
     known = frozenset(f.name for f in tables.functions)
     estimates = sum(p.status == "estimate" for p in parameters)
     text = [
-        "$ refractory9: liquid, bcc, hcp and Laves phases of nine refractory metals",
+        "$ refractory10: liquid, bcc, hcp and Laves phases of nine refractory metals",
         "$ compiled from validators/calphad/data; the sources are at the end",
         f"$ {len(parameters)} parameter rows, {estimates} of them estimates",
         "ELEMENT /- ELECTRON_GAS 0 0 0 !",

@@ -17,7 +17,7 @@ from hea_loop.errors import InputError
 
 __all__ = ["OWN_DATABASE", "CalphadDatabase", "load_database"]
 
-OWN_DATABASE: Final = "refractory9"
+OWN_DATABASE: Final = "refractory10"
 """Name of the database that comes with the project."""
 
 _LOCK: Final = threading.Lock()
@@ -29,7 +29,7 @@ class CalphadDatabase:
     """A parsed and checked database.
 
     Attributes:
-        name: ``refractory9``, or the stem of the file.
+        name: ``refractory10``, or the stem of the file.
         elements: Symbols as the field writes them (``Nb``), in alphabetical order.
         phases: Phase names in alphabetical order.
         content_hash: SHA-256 of the TDB's text: what an answer rests on.
@@ -69,7 +69,7 @@ def load_database(name_or_path: str | Path = OWN_DATABASE) -> CalphadDatabase:
     """Load a database, once per process for each content.
 
     Args:
-        name_or_path: ``refractory9``, or the path of a TDB file.
+        name_or_path: ``refractory10``, or the path of a TDB file.
 
     Raises:
         InputError: There is no such file; it cannot be read or parsed (the line is named where known); it
