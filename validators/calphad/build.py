@@ -37,6 +37,7 @@ class BuiltDatabase:
         untraced: Published rows whose source names no assessment for them.
         references: References that it cites.
         references_with_doi: Those of them with a DOI.
+        ternaries: Sets of three elements with a ternary parameter in liquid or bcc.
     """
 
     text: str
@@ -48,6 +49,7 @@ class BuiltDatabase:
     untraced: int
     references: int
     references_with_doi: int
+    ternaries: tuple[tuple[str, ...], ...]
 
 
 def _wrap(line: str) -> str:
@@ -199,6 +201,16 @@ def build(elements: Iterable[str] | None = None) -> BuiltDatabase:
         sum(p.status == "published" and p.reference in untraced for p in parameters),
         len(references),
         sum(bool(r.doi) for r in references),
+        tuple(
+            sorted(
+                {
+                    tuple(sorted(e.capitalize() for e in p.elements))
+                    for p in parameters
+                    if p.phase in {"LIQUID", "BCC_A2"}
+                    and any(len(s) == len(p.elements) == 3 for s in p.constituents)
+                }
+            )
+        ),
     )
 
 

@@ -6,6 +6,7 @@ undefined function in Al-Ta-Ti answers for every other alloy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,18 +107,31 @@ class Fault:
         problem: What, as the middle of an error.
         mend: What to do about it.
         needs: An alloy is touched if of each group it has all the elements of one alternative.
-        words: What stands in the file where the fault is, to find its line.
+        patterns: Regular expressions for the line of the file where the fault is, the surest first.
+        elements: Of these, too, it needs two: a binary compound is nothing to an alloy with one of its elements,
+            even where its sublattices could all be filled with that one.
     """
 
     problem: str
     mend: str
     needs: tuple[tuple[Species, ...], ...]
-    words: str
+    patterns: tuple[str, ...]
+    elements: frozenset[str] = frozenset()
 
     def touches(self, elements: frozenset[str]) -> bool:
         """Whether answers for these elements rest on it."""
         there = elements | _VACANCY
-        return all(any(species <= there for species in group) for group in self.needs)
+        enough = len(self.elements & elements) >= min(2, len(self.elements))
+        return enough and all(any(species <= there for species in group) for group in self.needs)
+
+
+def _head(parameter: ParameterEntry) -> tuple[str, ...]:
+    """How the line of a parameter may begin; it may write its constituents in another order."""
+    constituents = r"\s*:\s*".join(
+        r"\s*,\s*".join(re.escape(c) for c in sublattice) for sublattice in parameter.constituents
+    )
+    phase = rf"\(\s*{re.escape(parameter.phase)}\s*,\s*"
+    return rf"{phase}{constituents}\s*;\s*{parameter.order}", phase + constituents, phase
 
 
 @dataclass(frozen=True)
@@ -139,13 +153,15 @@ class Contents:
             needs = tuple((frozenset({e}),) for e in sorted(p.elements))
             if p.undefined:
                 name = p.undefined[0]
-                yield Fault(f"{p.text} uses the undefined function {name}", f"define {name}", needs, name)
+                yield Fault(
+                    f"{p.text} uses the undefined function {name}", f"define {name}", needs, (rf"\b{name}\b",)
+                )
             elif p.low_K >= p.high_K:
                 problem = f"{p.text} holds at no temperature ({p.low_K:g} to {p.high_K:g} K)"
-                yield Fault(problem, "mend its limits and those of its functions", needs, p.phase)
+                yield Fault(problem, "mend its limits and those of its functions", needs, _head(p))
             elif problem := self._misfit(p):
                 mend = "mend that parameter or remove it: it would be ignored"
-                yield Fault(f"{p.text} {problem}", mend, needs, p.phase)
+                yield Fault(f"{p.text} {problem}", mend, needs, _head(p))
 
     def _misfit(self, p: ParameterEntry) -> str:
         """Why a parameter cannot belong to its phase; empty if it can."""
@@ -168,7 +184,9 @@ class Contents:
             if phase.name not in filled and not phase.borrows:
                 needs = tuple(tuple(s.values()) for s in phase.constituents)
                 problem = f"the phase {phase.name} has no parameter, so that its energy would be zero"
-                yield Fault(problem, "give its parameters or remove the phase", needs, phase.name)
+                line = (rf"PHAS\w*\s+{re.escape(phase.name)}\b",)
+                mend = "give its parameters or remove the phase"
+                yield Fault(problem, mend, needs, line, phase.elements)
 
     def described_between(self, elements: frozenset[str]) -> tuple[float, float, str, str]:
         """The temperatures at which the solutions of these elements are described.

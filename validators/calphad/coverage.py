@@ -8,7 +8,7 @@ was assessed as ideal is described by a parameter that is zero.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -245,9 +245,8 @@ def coverage(database: CalphadDatabase, elements: Iterable[str] | None = None) -
         (
             *(f.problem for f in contents.faults if f.touches(there)),
             *(
-                f"the phase {name} cannot be modelled: {reason}"
-                for name, reason in database.unmodelled.items()
-                if _can_form(contents, name, there)
+                f"the phase {name} has a model that pycalphad cannot build: {reason}"
+                for name, reason in _unmodelled(database, there)
             ),
         ),
         database.remarks,
@@ -331,21 +330,27 @@ def _require_parameters(database: CalphadDatabase, mine: frozenset[str], field: 
 def _require_sound(database: CalphadDatabase, mine: frozenset[str]) -> None:
     fault: Fault | None = next((f for f in database.contents.faults if f.touches(mine)), None)
     if fault is not None:
-        line = database.line_of(fault.words)
+        line = database.line_of(fault.patterns)
         at = f" (line {line})" if line else ""
         problem = f"{fault.problem}{at}, and {'-'.join(sorted(mine))} rests on it"
         raise InputError("database", database.name, problem, fault.mend)
 
 
-def _require_models(database: CalphadDatabase, mine: frozenset[str]) -> None:
+def _unmodelled(database: CalphadDatabase, mine: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Phases that these elements form and pycalphad cannot model for them, and why."""
     from validators.calphad.database import model_fault
 
     for name in database.unmodelled:
         # what fails with all constituents may be in order with those of this alloy
         if _can_form(database.contents, name, mine) and (reason := model_fault(database.parsed, name, mine)):
-            raise InputError(
-                "database",
-                database.name,
-                f"the phase {name} has a model that pycalphad cannot build: {reason}",
-                "remove the phase or use another database",
-            )
+            yield name, reason
+
+
+def _require_models(database: CalphadDatabase, mine: frozenset[str]) -> None:
+    for name, reason in _unmodelled(database, mine):
+        raise InputError(
+            "database",
+            database.name,
+            f"the phase {name} has a model that pycalphad cannot build: {reason}",
+            "remove the phase or use another database",
+        )

@@ -122,11 +122,17 @@ class CalphadDatabase:
             )
         require_described(self, wanted, field=field, value=shown, temperatures_K=temperatures_K)
 
-    def line_of(self, word: str) -> int:
-        """Number of the first line outside comments on which a word stands; 0 where it does not."""
-        for number, line in enumerate(self.text.splitlines(), start=1):
-            if re.search(rf"\b{re.escape(word)}\b", line.partition("$")[0], re.IGNORECASE):
-                return number
+    def line_of(self, patterns: Iterable[str]) -> int:
+        """Number of the first line outside comments that one of the regular expressions finds, tried in order.
+
+        Returns:
+            The number; 0 where there is no such line.
+        """
+        lines = [line.partition("$")[0] for line in self.text.splitlines()]
+        for pattern in patterns:
+            for number, line in enumerate(lines, start=1):
+                if re.search(pattern, line, re.IGNORECASE):
+                    return number
         return 0
 
 

@@ -20,7 +20,8 @@ STATUS_LINE: Final = "$ Parameters are published unless the comment before them 
 
 _COMMAND: Final = re.compile(
     r"\s*(PAR[A-Z]*\s+[A-Z]+\s*\(|FUN[A-Z]*\s+\S+\s+[-\d.]|ELEM[A-Z]*\s+\S+\s+\S+\s+[-\d.]"
-    r"|PHAS[A-Z]*\s+\S+\s+\S+\s+\d|CONS[A-Z]*\s+\S+\s*:|TYPE_DEF[A-Z_]*\s+\S\s)",
+    r"|PHAS[A-Z]*\s+\S+\s+\S+\s+\d|CONS[A-Z]*\s+\S+\s*:|TYPE_DEF[A-Z_]*\s+\S\s"
+    r"|SPECIES\s+\S+\s|DEFINE_SYS|DEFAULT_COM|LIST_OF_REF|ADD_REF)",
     re.IGNORECASE,
 )
 _ESTIMATE: Final = re.compile(r"\s*\$\s*ESTIMATE\b:?\s*(.*)")
