@@ -295,12 +295,12 @@ def test_no_alloys_give_no_answers():
 
 def test_pycalphad_finds_from_screening_the_gap_that_its_samplings_leave_out():
     database = load_database()
-    alloy = parse_composition("HfNbTaTiZr")
+    alloy = parse_composition("NbTaTiZr")
     # just below the top of the gap: flat, and between the sampled points
-    coarse = phases_at(alloy, 1473.0, database, densities=((20, 20),))
-    points = starting_points(alloy, 1473.0, database)
+    coarse = phases_at(alloy, 1230.0, database, densities=((20, 20),))
+    points = starting_points(alloy, 1230.0, database)
     assert sum(p.fraction for p in points) == pytest.approx(1.0)
-    found = phases_at(alloy, 1473.0, database, densities=((20, 20),), points=points)
+    found = phases_at(alloy, 1230.0, database, densities=((20, 20),), points=points)
     assert coarse.single_phase_bcc
     assert [p.name for p in found.phases] == ["BCC_A2", "BCC_A2"]
     assert found.gibbs_energy < coarse.gibbs_energy - 0.05
