@@ -235,7 +235,7 @@ def test_the_ends_of_the_range_are_answered(temperature):
 
 
 def test_a_composition_outside_the_database_is_refused():
-    with pytest.raises(InputError, match=r"composition = .*Al, Re are not in the database refractory9"):
+    with pytest.raises(InputError, match=r"composition = .*Al, Re are not in the database refractory10"):
         validate(parse_composition("AlNbRe"), CalphadSettings())
 
 
