@@ -8,38 +8,41 @@ fractions: ``y_i``, ``y_i - y_j``, ``y_k + (1 - y_i - y_j - y_k)/3``. So one rou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Polynomial", "Term"]
+__all__ = ["Form", "Polynomial", "Product", "canonical"]
 
 Array = NDArray[np.float64]
-Form = tuple[tuple[tuple[int, float], ...], float]  # ((index of y, weight), ...), constant
+Form = tuple[tuple[tuple[int, float], ...], float]
+"""A linear form: ((index of y, weight), ...) and a constant."""
+Product = tuple[Form, ...]
+"""Linear forms that are multiplied; none for a constant."""
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One term.
-
-    Attributes:
-        rows: Rows of the parameter table whose sum is the coefficient; at least one.
-        factors: Linear forms that are multiplied; none for a constant.
-    """
-
-    rows: tuple[int, ...]
-    factors: tuple[Form, ...]
+def canonical(product: Product) -> tuple[float, Product]:
+    """A sign and the product in the one way that equal products are written in."""
+    sign = 1.0
+    forms = []
+    for parts, constant in product:
+        ordered = tuple(sorted(parts))
+        if constant == 0.0 and ordered[0][1] < 0:
+            ordered = tuple((i, -weight) for i, weight in ordered)
+            sign = -sign
+        forms.append((ordered, constant))
+    return sign, tuple(sorted(forms))
 
 
 class _Group:
-    """The terms with the same number of factors."""
+    """The terms with the same number of factors, in places ``part`` of the coefficients."""
 
-    def __init__(self, terms: Sequence[Term], forms: dict[Form, int], weights: Array) -> None:
-        self.degree = len(terms[0].factors)
-        self._first = np.array([t.rows[0] for t in terms])
-        self._more = [(k, row) for k, t in enumerate(terms) for row in t.rows[1:]]
-        self.index = np.array([[forms[t.factors[k]] for t in terms] for k in range(self.degree)], dtype=int)
+    def __init__(
+        self, products: Sequence[Product], forms: dict[Form, int], weights: Array, start: int
+    ) -> None:
+        self.degree = len(products[0])
+        self.part = slice(start, start + len(products))
+        self.index = np.array([[forms[p[k]] for p in products] for k in range(self.degree)], dtype=int)
         # (degree, dof, terms): how a factor changes with each site fraction
         self.slopes = [np.ascontiguousarray(weights[:, i]) for i in self.index]
         self.pairs = [
@@ -47,13 +50,6 @@ class _Group:
             for a in range(self.degree)
             for b in range(a + 1, self.degree)
         ]
-
-    def coefficients(self, table: Array) -> Array:
-        """``(terms, n)`` from a table of ``(parameters, n)``."""
-        result: Array = table[self._first]
-        for k, row in self._more:
-            result[k] += table[row]
-        return result
 
     @staticmethod
     def _curvature(first: Array, second: Array) -> Array:
@@ -66,39 +62,37 @@ class Polynomial:
     """A polynomial of ``dof`` site fractions.
 
     Args:
-        terms: Its terms.
+        products: The products of its terms, those with fewer factors first.
         dof: Number of site fractions.
     """
 
-    def __init__(self, terms: Sequence[Term], dof: int) -> None:
+    def __init__(self, products: Sequence[Product], dof: int) -> None:
         self.dof = dof
         forms: dict[Form, int] = {}
-        for term in terms:
-            for factor in term.factors:
+        for product in products:
+            for factor in product:
                 forms.setdefault(factor, len(forms))
-        self._weights = np.zeros((dof, len(forms)))
+        weights = np.zeros((dof, len(forms)))
         self._constants = np.zeros((len(forms), 1))
         for (parts, constant), k in forms.items():
             self._constants[k] = constant
             for i, weight in parts:
-                self._weights[i, k] += weight
-        self._transposed = np.ascontiguousarray(self._weights.T)
-        by_degree: dict[int, list[Term]] = {}
-        for term in terms:
-            by_degree.setdefault(len(term.factors), []).append(term)
-        self._groups = [_Group(by_degree[k], forms, self._weights) for k in sorted(by_degree)]
-        self.empty = not terms
+                weights[i, k] += weight
+        self._transposed = np.ascontiguousarray(weights.T)
+        self._groups = []
+        start = 0
+        while start < len(products):
+            same = [p for p in products[start:] if len(p) == len(products[start])]
+            self._groups.append(_Group(same, forms, weights, start))
+            start += len(same)
+        self.empty = not products
 
-    def coefficients(self, table: Array) -> list[Array]:
-        """The coefficients, one array ``(terms, n)`` for each degree, from a table ``(parameters, n)``."""
-        return [group.coefficients(table) for group in self._groups]
-
-    def evaluate(self, y: Array, coefficients: Sequence[Array]) -> tuple[Array, Array]:
+    def evaluate(self, y: Array, coefficients: Array) -> tuple[Array, Array]:
         """Value and gradient.
 
         Args:
             y: ``(dof, n)`` site fractions.
-            coefficients: From :meth:`coefficients`, for the same ``n`` points.
+            coefficients: ``(terms, n)``.
 
         Returns:
             ``(n,)`` and ``(dof, n)``.
@@ -107,7 +101,8 @@ class Polynomial:
         gradient = np.zeros_like(y)
         forms = self._transposed @ y
         forms += self._constants
-        for group, c in zip(self._groups, coefficients, strict=True):
+        for group in self._groups:
+            c = coefficients[group.part]
             if group.degree == 0:
                 value += c.sum(axis=0)
                 continue
@@ -125,12 +120,13 @@ class Polynomial:
             value += np.einsum("kn,kn->n", after[0], factors[0])
         return value, gradient
 
-    def hessian(self, y: Array, coefficients: Sequence[Array]) -> Array:
+    def hessian(self, y: Array, coefficients: Array) -> Array:
         """Second derivatives ``(dof, dof, n)``; arguments as in :meth:`evaluate`."""
         result = np.zeros((self.dof * self.dof, y.shape[1]))
         forms = self._transposed @ y
         forms += self._constants
-        for group, c in zip(self._groups, coefficients, strict=True):
+        for group in self._groups:
+            c = coefficients[group.part]
             factors = [forms[i] for i in group.index]
             for a, b, curvature in group.pairs:
                 rest = c
