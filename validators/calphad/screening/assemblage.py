@@ -135,7 +135,7 @@ def stable_assemblage(
     """
     if near is None:
         return _generate(batch, among, coefficients)
-    result = _empty(batch, among)
+    result = _empty(batch)
     begin = np.isfinite(near.potentials).all(axis=0)
     plane = np.where(begin, near.potentials, 0.0)
     clusters = Clusters(batch, among, coefficients, near.phases, near.fractions, near.y)
@@ -164,7 +164,7 @@ def _part(
     return part, chosen, part.at(temperatures[which])
 
 
-def _empty(batch: Batch, among: Sequence[int]) -> Assemblage:
+def _empty(batch: Batch) -> Assemblage:
     c, n = batch.x.shape
     return Assemblage(
         np.full(n, np.nan),
@@ -179,7 +179,7 @@ def _empty(batch: Batch, among: Sequence[int]) -> Assemblage:
 
 def _generate(batch: Batch, among: Sequence[int], coefficients: Sequence[Coefficients]) -> Assemblage:
     """From nothing: columns, then Newton, then again for the alloys that are not there yet."""
-    result = _empty(batch, among)
+    result = _empty(batch)
     x = batch.x
     c, n = x.shape
     width = result.y.shape[2]

@@ -26,7 +26,7 @@ _FIRST_STEPS: Final = 4
 _MORE_STEPS: Final = 8
 _KEPT: Final = 4  # points of each phase and alloy that go on after the first steps
 _SETTLED_J: Final = 1e-4  # slack below which a point needs no more steps
-_POINTS: Final = 3072  # at once: what is worked on stays in the processor's cache
+_POINTS: Final = 1536  # at once: what is worked on stays in the processor's cache
 _MOST_ALLOYS: Final = 4096  # in one batch
 
 

@@ -88,12 +88,6 @@ class Vocabulary:
             out[k] = self._number[product]
         return out
 
-    def union(self, several: Sequence[Index]) -> Index:
-        """The numbers that occur, those with fewer factors first."""
-        occurring = np.unique(np.concatenate(several)) if several else np.zeros(0, dtype=np.intp)
-        degree = np.array([len(self._products[k]) for k in occurring], dtype=int)
-        return occurring[np.argsort(degree, kind="stable")]
-
     def polynomial(self, numbers: Index, dof: int) -> Polynomial:
         """The polynomial with these terms."""
         key = (dof, numbers.tobytes())
@@ -123,35 +117,31 @@ class _Quantity:
     """One quantity of several phases: the union of their terms."""
 
     def __init__(self, members: Sequence[_Rows], vocabulary: Vocabulary, dof: int) -> None:
-        numbers = vocabulary.union([m.numbers for m in members])
+        numbers = np.unique(np.concatenate([m.numbers for m in members]))
         self.polynomial = vocabulary.polynomial(numbers, dof)
         place = np.full(len(vocabulary), -1)
-        place[numbers] = np.arange(len(numbers))
+        place[numbers] = self.polynomial.places
         deepest = max((len(m.rows) for m in members), default=1)
-        rows = np.full((deepest, len(numbers), len(members)), -1, dtype=np.intp)
+        rows = np.full((deepest, self.polynomial.rows, len(members)), -1, dtype=np.intp)
         signs = np.ones(rows.shape)
         for k, m in enumerate(members):
             where = place[m.numbers]
             rows[: len(m.rows), where, k] = m.rows
             signs[: len(m.rows), where, k] = m.signs
-        self._layers: list[tuple[Index, Index, Array | None]] = []
-        for layer in range(deepest):
-            used = np.flatnonzero((rows[layer] >= 0).any(axis=1)) if layer else np.arange(len(numbers))
-            s = signs[layer, used]
-            self._layers.append((used, rows[layer, used], None if (s == 1.0).all() else s))
+        self._rows, self._signs = rows[0], None if (signs[0] == 1.0).all() else signs[0]
+        # where several parameters make one coefficient
+        self._further: list[tuple[Index, Index, Array]] = []
+        for layer in range(1, deepest):
+            used = np.flatnonzero((rows[layer] >= 0).any(axis=1))
+            self._further.append((used, rows[layer, used], signs[layer, used]))
 
     def coefficients(self, table: Array, member: Index, column: Index) -> Array:
-        """``(terms, k)`` of entries that are these members at these columns of the table."""
-        result: Array | None = None
-        for used, rows, signs in self._layers:
-            part = table[rows[:, member], column]
-            if signs is not None:
-                part *= signs[:, member]
-            if result is None:
-                result = part
-            else:
-                result[used] += part
-        assert result is not None
+        """``(rows, k)`` of entries that are these members at these columns of the table."""
+        result: Array = table[self._rows[:, member], column]
+        if self._signs is not None:
+            result *= self._signs[:, member]
+        for used, rows, signs in self._further:
+            result[used] += table[rows[:, member], column] * signs[:, member]
         return result
 
 
