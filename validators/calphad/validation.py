@@ -37,7 +37,7 @@ def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
         InputError: An element that the database does not have, or a database that cannot be used.
     """
     database = settings.load()
-    database.require(composition)
+    database.require(composition, settings.temperatures_K)
     began = time.perf_counter()
     values: list[OutcomeValue] = []
 
@@ -81,7 +81,7 @@ def _values_at(found: StabilityVerdict, settings: CalphadSettings) -> list[Outco
 
 def _one_of_many(composition: Composition, settings: CalphadSettings, database: CalphadDatabase) -> Outcome:
     try:
-        database.require(composition)
+        database.require(composition, settings.temperatures_K)
     except InputError as error:
         return Outcome(OutcomeStatus.FAILED, settings.method(), message=str(error))
     return validate(composition, settings)

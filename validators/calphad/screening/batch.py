@@ -134,14 +134,21 @@ def batches(x: Array, elements: Sequence[str], database: CalphadDatabase) -> Ite
             where = of_size[begin : begin + _MOST_ALLOYS]
             columns = order[np.nonzero(present[where])[1].reshape(len(where), size)].T
             inside = x[where, columns]
-            yield _batch(held, where, columns, inside / inside.sum(axis=0), elements, code[where])
+            x_of = inside / inside.sum(axis=0)
+            yield _batch(held, database, where, columns, x_of, elements, code[where])
 
 
 def _batch(
-    held: Translated, where: Index, columns: Index, x: Array, elements: Sequence[str], code: NDArray[np.int64]
+    held: Translated,
+    database: CalphadDatabase,
+    where: Index,
+    columns: Index,
+    x: Array,
+    elements: Sequence[str],
+    code: NDArray[np.int64],
 ) -> Batch:
     _, first, of_alloy = np.unique(code, return_index=True, return_inverse=True)
-    sets = [held.elements(tuple(elements[k] for k in columns[:, i])) for i in first]
+    sets = [held.elements(tuple(elements[k] for k in columns[:, i]), database) for i in first]
     by_set = [np.flatnonzero(of_alloy == k) for k in range(len(sets))]
     members: dict[Shape, list[Member]] = {}
     owners: dict[Shape, list[tuple[int, Index]]] = {}

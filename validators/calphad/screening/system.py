@@ -55,15 +55,17 @@ class Translated:
         self.vocabulary = Vocabulary()
         self._sets: dict[tuple[str, ...], ElementSet] = {}
 
-    def elements(self, elements: tuple[str, ...]) -> ElementSet:
+    def elements(self, elements: tuple[str, ...], database: CalphadDatabase) -> ElementSet:
         """The phases of a set of elements, built on first use.
 
         Raises:
+            InputError: The database does not describe these elements.
             NotVectorisable: The database has something that screening has no arrays for.
         """
         with _LOCK:
             found = self._sets.get(elements)
             if found is None:
+                database.require_elements(elements)
                 found = self._sets[elements] = ElementSet(self.translation, elements, self.vocabulary)
             return found
 
