@@ -122,6 +122,12 @@ class CalphadDatabase:
             )
         require_described(self, wanted, field=field, value=shown, temperatures_K=temperatures_K)
 
+    def described_between(self, composition: Composition) -> tuple[float, float]:
+        """Lower and upper temperature in K between which the solutions of an alloy's elements are described."""
+        from validators.calphad.coverage import described_range
+
+        return described_range(self, composition.elements)[:2]
+
     def line_of(self, patterns: Iterable[str]) -> int:
         """Number of the first line outside comments that one of the regular expressions finds, tried in order.
 

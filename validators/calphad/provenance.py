@@ -134,7 +134,12 @@ def _grouped(parameters: Iterable[EstimatedParameter]) -> str:
     groups: dict[str, list[str]] = {}
     for p in parameters:
         groups.setdefault(p.phase, []).append(p.label)
-    return ", ".join(f"{phase} ({_shortened(labels)})" for phase, labels in groups.items())
+    shown = [f"{phase} ({_shortened(labels)})" for phase, labels in list(groups.items())[:_SHOWN]]
+    rest = list(groups.values())[_SHOWN:]
+    if rest:
+        noun = "phase" if len(rest) == 1 else "phases"
+        shown.append(f"and {sum(map(len, rest))} more in {len(rest)} other {noun}")
+    return ", ".join(shown)
 
 
 def _symbol(constituent: str) -> str:
