@@ -94,7 +94,7 @@ PARAMETER L(SIGMA,NB:CR:CR,FE,TI;0) 298.15 70000; 6000 N !
 def everything(tmp_path_factory) -> CalphadDatabase:
     path = tmp_path_factory.mktemp("tdb") / "everything.tdb"
     path.write_text(EVERYTHING)
-    return load_database(path)
+    return load_database(path, allow_missing_binaries=True)
 
 
 def databases() -> list[str]:
@@ -172,7 +172,7 @@ def test_laves_phases_of_chromium_alloys_are_named(formula):
     assert verdict.single_phase_bcc is False
     assert verdict.competing_phase.startswith("LAVES")
     assert verdict.driving_force > 100
-    assert sum(verdict.competing_composition.values()) == pytest.approx(1.0)
+    assert sum(verdict.competing_composition.values()) == pytest.approx(1.0, abs=1e-5)
     assert verdict.phases == ()
 
 
@@ -304,7 +304,7 @@ def test_pycalphad_finds_from_screening_the_gap_that_its_samplings_leave_out():
     assert coarse.single_phase_bcc
     assert [p.name for p in found.phases] == ["BCC_A2", "BCC_A2"]
     assert found.gibbs_energy < coarse.gibbs_energy - 0.05
-    assert starting_points(alloy, 1700.0, database) == ()
+    assert starting_points(alloy, 1430.0, database) == ()
 
 
 def test_elements_melt_where_the_database_says():
