@@ -12,7 +12,7 @@ import pytest
 from hea_loop import parse_composition
 from hea_loop.errors import InputError
 from tests.in_process_cli import hea_loop
-from validators.calphad import load_database, phases_at
+from validators.calphad import load_database, phases_at, provenance
 from validators.calphad.build import build_tdb
 from validators.outcome import OutcomeStatus
 
@@ -244,7 +244,6 @@ def test_a_fault_in_one_system_leaves_the_others_their_answers(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in PYCALPHADS.glob("*.tdb")))
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_every_database_that_pycalphad_ships_answers_or_says_in_one_line_why_not(
     name: str, tmp_path: Path
 ) -> None:
@@ -263,6 +262,15 @@ def test_every_database_that_pycalphad_ships_answers_or_says_in_one_line_why_not
     else:
         assert {row["outcome"] for row in ended.json} <= {"converged", "unconverged", "failed"}
         assert all(row["phases"] for row in ended.json if row["outcome"] == "converged")
+
+
+def test_what_pycalphad_doubts_in_its_own_models_is_said_with_the_answer(tmp_path: Path) -> None:
+    shutil.copy(PYCALPHADS / "Al-Fe_sundman2009.tdb", tmp_path)
+    database = load_database(tmp_path / "Al-Fe_sundman2009.tdb")
+    assert phases_at(parse_composition("AlFe"), 1200.0, database).status is OutcomeStatus.CONVERGED
+    assert any(
+        "B2_BCC" in line and "may be incorrect" in line for line in provenance(database, ("Al", "Fe")).lines()
+    )
 
 
 def test_cost507_answers_for_its_light_alloys(tmp_path: Path) -> None:
