@@ -121,6 +121,14 @@ BAD: dict[str, tuple[Change | bytes, tuple[str, ...]]] = {
         without("FUNCTION GHSERZR"),
         ("undefined function GHSERZR",),
     ),
+    "parameter twice": (
+        with_line("PARA L( BCC_A2, NB , ZR :VA ; 0 ) 298.15 9; 6000 N !"),
+        ("BCC_A2,NB,ZR:VA;0) is given twice", "adds the two"),
+    ),
+    "function in two ways": (
+        with_line("FUNCTION GHSERNB 298.15 1000; 6000 N !"),
+        ("function GHSERNB in two ways", "line"),
+    ),
     "functions in a circle": (
         both(
             swap(" TYPE_DEF", " FUNCTION AAA 298.15 BBB#; 6000 N !\n TYPE_DEF"),
@@ -273,8 +281,12 @@ def test_what_pycalphad_doubts_in_its_own_models_is_said_with_the_answer(tmp_pat
     )
 
 
-def test_cost507_answers_for_its_light_alloys(tmp_path: Path) -> None:
+def test_cost507_answers_but_for_the_systems_in_which_it_has_faults(tmp_path: Path) -> None:
     shutil.copy(PYCALPHADS / "COST507.tdb", tmp_path)
     database = load_database(tmp_path / "COST507.tdb")
-    found = phases_at(parse_composition("Ti90Al6V4"), 1400.0, database)
+    found = phases_at(parse_composition("Ti94Al6"), 1400.0, database)
     assert [p.name for p in found.phases] == ["BCC_A2"]
+    with pytest.raises(
+        InputError, match=r"G\(ALTI,(AL:V|V:AL);0\) is given twice.*\(line \d+\), and Al-Ti-V"
+    ):
+        phases_at(parse_composition("Ti90Al6V4"), 1400.0, database)
