@@ -346,7 +346,7 @@ def check(
     column: Column = None,
     solidus: Annotated[bool, typer.Option("--solidus", help="Also compute the solidus.")] = False,
     database_file: Annotated[
-        Path | None, typer.Option("--database-file", help="A TDB; default is the packaged refractory9.")
+        Path | None, typer.Option("--database-file", help="A TDB; default is the packaged refractory10.")
     ] = None,
     tier: Annotated[
         Literal["screen", "confirm"],
