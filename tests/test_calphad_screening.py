@@ -223,7 +223,7 @@ def test_screening_agrees_with_pycalphad_on_random_alloys():
 def test_the_answer_of_an_alloy_does_not_depend_on_the_others():
     database = load_database()
     rng = np.random.default_rng(4)
-    x = rng.dirichlet(np.ones(9), 40)
+    x = rng.dirichlet(np.ones(len(database.elements)), 40)
     x[::2, :4] = 0.0
     x /= x.sum(axis=1, keepdims=True)
     T = rng.uniform(1073, 1873, 40)
@@ -332,7 +332,8 @@ def test_pycalphad_finds_from_screening_the_gap_that_its_samplings_leave_out():
 
 def test_elements_melt_where_the_database_says():
     database = load_database()
-    melting = melting_range(np.eye(9), database.elements, database)
+    elements = tuple(e for e in database.elements if e != "Al")  # whose solid is fcc
+    melting = melting_range(np.eye(len(elements)), elements, database)
     expected = dict(
         zip(
             ("Cr", "Hf", "Mo", "Nb", "Ta", "Ti", "V", "W", "Zr"),
@@ -340,7 +341,7 @@ def test_elements_melt_where_the_database_says():
             strict=True,
         )
     )
-    for k, element in enumerate(database.elements):
+    for k, element in enumerate(elements):
         assert melting.solidus_K[k] == pytest.approx(expected[element], abs=1.0)
         assert melting.liquidus_K[k] == pytest.approx(expected[element], abs=1.0)
     assert melting.solidus_settled.all()
