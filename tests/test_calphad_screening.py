@@ -94,7 +94,7 @@ PARAMETER L(SIGMA,NB:CR:CR,FE,TI;0) 298.15 70000; 6000 N !
 def everything(tmp_path_factory) -> CalphadDatabase:
     path = tmp_path_factory.mktemp("tdb") / "everything.tdb"
     path.write_text(EVERYTHING)
-    return load_database(path)
+    return load_database(path, allow_missing_binaries=True)
 
 
 def databases() -> list[str]:
@@ -107,7 +107,8 @@ def database(request, everything) -> CalphadDatabase:
 
 
 def random_fractions(family, count, rng) -> np.ndarray:
-    return np.vstack([rng.dirichlet(np.full(len(s.constituents), 0.6), count).T for s in family.mixing])
+    parts = [rng.dirichlet(np.full(len(s.constituents), 0.6), count).T for s in family.mixing]
+    return np.vstack([np.zeros((0, count)), *parts])  # a line compound has none
 
 
 def phases_of(database, temperatures) -> list:
@@ -271,7 +272,7 @@ def test_a_model_without_arrays_is_refused_by_name(tmp_path):
     )
     path = tmp_path / "einstein.tdb"
     path.write_text(text)
-    database = load_database(path)
+    database = load_database(path, allow_missing_binaries=True)
     with pytest.raises(
         NotVectorisable, match=r"LIQUID has a parameter of the type THETA.*use the tier confirm"
     ):
@@ -327,7 +328,7 @@ def test_pycalphad_finds_from_screening_the_gap_that_its_samplings_leave_out():
     assert coarse.single_phase_bcc
     assert [p.name for p in found.phases] == ["BCC_A2", "BCC_A2"]
     assert found.gibbs_energy < coarse.gibbs_energy - 0.05
-    assert starting_points(alloy, 1700.0, database) == ()
+    assert starting_points(alloy, 1430.0, database) == ()
 
 
 def test_elements_melt_where_the_database_says():
