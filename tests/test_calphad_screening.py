@@ -20,7 +20,6 @@ from validators.calphad import (
     screen,
     screen_compositions,
     screen_verdicts,
-    single_phase_windows,
     solidus,
     starting_points,
 )
@@ -108,7 +107,8 @@ def database(request, everything) -> CalphadDatabase:
 
 
 def random_fractions(family, count, rng) -> np.ndarray:
-    return np.vstack([rng.dirichlet(np.full(len(s.constituents), 0.6), count).T for s in family.mixing])
+    parts = [rng.dirichlet(np.full(len(s.constituents), 0.6), count).T for s in family.mixing]
+    return np.vstack([np.zeros((0, count)), *parts])  # a line compound has none
 
 
 def phases_of(database, temperatures) -> list:
@@ -224,7 +224,7 @@ def test_screening_agrees_with_pycalphad_on_random_alloys():
 def test_the_answer_of_an_alloy_does_not_depend_on_the_others():
     database = load_database()
     rng = np.random.default_rng(4)
-    x = rng.dirichlet(np.ones(9), 40)
+    x = rng.dirichlet(np.ones(len(database.elements)), 40)
     x[::2, :4] = 0.0
     x /= x.sum(axis=1, keepdims=True)
     T = rng.uniform(1073, 1873, 40)
@@ -272,7 +272,7 @@ def test_a_model_without_arrays_is_refused_by_name(tmp_path):
     )
     path = tmp_path / "einstein.tdb"
     path.write_text(text)
-    database = load_database(path)
+    database = load_database(path, allow_missing_binaries=True)
     with pytest.raises(
         NotVectorisable, match=r"LIQUID has a parameter of the type THETA.*use the tier confirm"
     ):
@@ -319,23 +319,22 @@ def test_no_alloys_give_no_answers():
 
 def test_pycalphad_finds_from_screening_the_gap_that_its_samplings_leave_out():
     database = load_database()
-    alloy = parse_composition("HfNbTaTiZr")
-    x = np.array([alloy.fraction_vector(alloy.elements)])
+    alloy = parse_composition("NbTaTiZr")
     # just below the top of the gap: flat, and between the sampled points
-    T = single_phase_windows(x, alloy.elements, database)[0][-1].lower_K - 8.0
-    coarse = phases_at(alloy, T, database, densities=((20, 20),))
-    points = starting_points(alloy, T, database)
+    coarse = phases_at(alloy, 1230.0, database, densities=((20, 20),))
+    points = starting_points(alloy, 1230.0, database)
     assert sum(p.fraction for p in points) == pytest.approx(1.0)
-    found = phases_at(alloy, T, database, densities=((20, 20),), points=points)
+    found = phases_at(alloy, 1230.0, database, densities=((20, 20),), points=points)
     assert coarse.single_phase_bcc
     assert [p.name for p in found.phases] == ["BCC_A2", "BCC_A2"]
     assert found.gibbs_energy < coarse.gibbs_energy - 0.05
-    assert starting_points(alloy, T + 200.0, database) == ()
+    assert starting_points(alloy, 1430.0, database) == ()
 
 
 def test_elements_melt_where_the_database_says():
     database = load_database()
-    melting = melting_range(np.eye(9), database.elements, database)
+    elements = tuple(e for e in database.elements if e != "Al")  # whose solid is fcc
+    melting = melting_range(np.eye(len(elements)), elements, database)
     expected = dict(
         zip(
             ("Cr", "Hf", "Mo", "Nb", "Ta", "Ti", "V", "W", "Zr"),
@@ -343,7 +342,7 @@ def test_elements_melt_where_the_database_says():
             strict=True,
         )
     )
-    for k, element in enumerate(database.elements):
+    for k, element in enumerate(elements):
         assert melting.solidus_K[k] == pytest.approx(expected[element], abs=1.0)
         assert melting.liquidus_K[k] == pytest.approx(expected[element], abs=1.0)
     assert melting.solidus_settled.all()
