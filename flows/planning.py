@@ -15,6 +15,7 @@ from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from hea_loop.generators import Generator, TrainingData, generator_named
 from hea_loop.prediction import predict_array
+from hea_loop.properties import CALPHAD_TARGETS
 from hea_loop.scoring import KnownValue, judge
 from validators.calphad import CalphadSettings
 
@@ -41,7 +42,7 @@ def calphad_settings(campaign: Campaign) -> CalphadSettings:
         else []
     )
     properties = [p for p in ("single_phase_bcc",) if p in campaign.verdicts]
-    properties += [p for p in ("solidus",) if p in campaign.targets]
+    properties += [p for p in CALPHAD_TARGETS if p in campaign.targets]
     return CalphadSettings(
         database=validator.database, temperatures_K=tuple(temperatures), properties=tuple(properties)
     )
