@@ -41,6 +41,7 @@ _NEIGHBOURS: Final = 3
 """Settled points of lower and of higher temperature that an open one begins again from."""
 
 _NEAR_K: Final = 150.0
+_WIDTHS: Final = (1.0, 0.7, 0.45, 0.25)  # of a neighbour's miscibility gap to begin at
 _LEAST: Final = 1e-6  # atomic fraction at which a curvature is still finite
 _OVERLOOKED_J: Final = 0.05
 """J/mol below the plane of pycalphad's answer at which it is no answer: less than 2 K at the top of a gap."""
@@ -71,6 +72,9 @@ class _Points:
         at = self._coefficients(block.T)
         stable = stable_assemblage(self._system, self._names, at, block.x)
         settled = self._settled(stable, block.x)
+        which = np.flatnonzero(settled)
+        hidden = self._beside_bcc(stable.take(which), {name: c.take(which) for name, c in at.items()})
+        settled[which[hidden > TOLERANCE_J]] = False
         self._remember(stable, block, np.flatnonzero(settled))
         # upwards in temperature and then downwards: what is settled on the way is the neighbour of the next
         open_ = np.flatnonzero(~settled)
@@ -101,18 +105,41 @@ class _Points:
             tried += near[np.argsort(far[near], kind="stable")][:_NEIGHBOURS].tolist()
         for k in sorted(tried, key=lambda k: float(far[k])):
             begin = self._held.take(np.array([k], dtype=np.intp))
-            # its fractions are those of another point: Newton's first step mends that
-            clusters = Clusters(self._system, self._names, at, x, begin.phases, begin.fractions, begin.y)
-            plane = clusters.refine(begin.potentials)
-            if not np.isfinite(plane).all():
-                continue
-            gap = np.array([self._below(plane, at)])
-            found = Assemblage(
-                (x * plane).sum(axis=0), plane, gap, clusters.number, clusters.fractions(), clusters.y
-            )
-            if self._settled(found, x)[0]:
-                return found
+            for width in _WIDTHS if self._has_gap(begin) else _WIDTHS[:1]:
+                found = self._refined(self._narrowed(begin, width), x, at)
+                if found is not None:
+                    return found
         return None
+
+    def _refined(self, begin: Assemblage, x: Array, at: dict[str, Coefficients]) -> Assemblage | None:
+        """Newton's method for one point; None where it does not end in an equilibrium."""
+        # the fractions are those of another point: the first step mends that
+        clusters = Clusters(self._system, self._names, at, x, begin.phases, begin.fractions, begin.y)
+        plane = clusters.refine(begin.potentials)
+        if not np.isfinite(plane).all():
+            return None
+        gap = np.array([self._below(plane, at)])
+        found = Assemblage(
+            (x * plane).sum(axis=0), plane, gap, clusters.number, clusters.fractions(), clusters.y
+        )
+        if not self._settled(found, x)[0] or self._beside_bcc(found, at)[0] > TOLERANCE_J:
+            return None
+        return found
+
+    def _has_gap(self, one: Assemblage) -> bool:
+        kinds = one.phases[0][one.fractions[0] > PRESENT_ABOVE]
+        return len(set(kinds.tolist())) < len(kinds)
+
+    def _narrowed(self, one: Assemblage, width: float) -> Assemblage:
+        """The same with the sides of a miscibility gap closer, by a factor, as they are nearer to its top."""
+        y = one.y.copy()
+        occupied = np.flatnonzero(one.fractions[0] > PRESENT_ABOVE)
+        for kind in set(one.phases[0][occupied].tolist()):
+            slots = [s for s in occupied if one.phases[0, s] == kind]
+            weights = one.fractions[0, slots][:, None]
+            middle = (y[0, slots] * weights).sum(axis=0) / weights.sum()
+            y[0, slots] = middle + width * (y[0, slots] - middle)
+        return replace(one, y=y)
 
     def _below(
         self, plane: Array, at: dict[str, Coefficients], more: dict[str, Array] | None = None
@@ -148,6 +175,31 @@ class _Points:
 
     def _settled(self, stable: Assemblage, x: Array) -> NDArray[np.bool_]:
         result: NDArray[np.bool_] = (stable.gap <= TOLERANCE_J) & (self._balance(stable, x) < _BALANCE)
+        return result
+
+    def _beside_bcc(self, stable: Assemblage, at: dict[str, Coefficients]) -> Array:
+        """``(n,)`` J per mole of atoms by which a second bcc lies below the plane, beside the first.
+
+        The search for points below the plane begins at the corners of the composition space and does not see
+        the second side of a gap that is nearly closed: it lies along the softest direction of the first.
+        """
+        result = np.zeros(len(stable.gap))
+        share = np.where(stable.phases == 0, stable.fractions, 0.0)  # bcc is the first of the phases
+        who = np.flatnonzero(share.max(axis=1, initial=0.0) > PRESENT_ABOVE)
+        if not len(who):
+            return result
+        phase = self._system.phases[PARENT]
+        y = stable.y[who, share[who].argmax(axis=1), : phase.dof].T
+        x = np.maximum(y, _LEAST)
+        x /= x.sum(axis=0)
+        there = at[PARENT].take(who)
+        more, _ = self._system.along_softest(PARENT, x, there)
+        found, owner = self._system.minima(
+            PARENT, there, stable.potentials[:, who], more=more, leave_out=x, kept=3
+        )
+        lowest = np.zeros(len(who))
+        np.minimum.at(lowest, owner, found.distance / phase.amounts(found.y).sum(axis=0))
+        result[who] = -lowest
         return result
 
     def _balance(self, stable: Assemblage, x: Array) -> Array:

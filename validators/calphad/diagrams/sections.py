@@ -16,8 +16,9 @@ from validators.calphad.database import CalphadDatabase
 from validators.calphad.diagrams.assemblages import Equilibria, Progress
 from validators.calphad.diagrams.columns import Column, columns, field_of, require_range
 from validators.calphad.diagrams.profile import DEFAULT_LOW_K
-from validators.calphad.equilibrium import MAX_TEMPERATURE_K, require_temperature
-from validators.calphad.screening import NotVectorisable, melting_range, screen
+from validators.calphad.equilibrium import BCC, MAX_TEMPERATURE_K, require_temperature
+from validators.calphad.screening import NotVectorisable, Screening, melting_range, screen
+from validators.calphad.screening.stability import TOLERANCE_J
 from validators.calphad.screening.system import is_liquid
 
 __all__ = ["Field", "Isopleth", "TernarySection", "isopleth", "isopleth_between", "map_fields", "ternary_section"]
@@ -26,12 +27,13 @@ Array = NDArray[np.float64]
 Field = tuple[float, float, tuple[str, ...]]
 """Lowest and highest temperature, K, and the phases between them."""
 
-_STEP_K: Final = 40.0
-_COLUMNS: Final = 51
+_STEP_K: Final = 31.0
+_COLUMNS: Final = 41
+_REFINEMENTS: Final = 2  # columns added half way between two whose fields differ
 _ABOVE_LIQUIDUS_K: Final = 100.0
 _UNKNOWN_LIQUIDUS_K: Final = 4200.0
-_DIVISIONS: Final = 40
-_TOLERANCE_K: Final = 2.0
+_DIVISIONS: Final = 50
+_TOLERANCE_K: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def map_fields(
     step_K: float = _STEP_K,
     progress: Progress | None = None,
 ) -> FieldMap:
-    """Fields of phases of ``c`` compositions, transitions enclosed to 2 K.
+    """Fields of phases of ``c`` compositions, transitions enclosed to 1 K.
 
     Args:
         fractions: ``(c, m)`` atomic fractions.
@@ -135,6 +137,17 @@ def map_fields(
     grid = np.linspace(low, high, max(2, math.ceil((high - low) / step_K) + 1))
     found = columns(fractions, elements, grid, database, tolerance_K=_TOLERANCE_K, progress=progress)
     return FieldMap((low, high), tuple(c.fields() for c in found), tuple(_unanswered(found)))
+
+
+def _against_bcc(answers: Screening) -> Array:
+    """``(n,)`` driving force of the most stable phase other than bcc, or of a second bcc where it is stable.
+
+    A second bcc that is not stable is left out: its minimum lies anywhere up to the first, at zero.
+    """
+    force = np.full(len(answers.energy), -np.inf)
+    for name, values in answers.driving_forces.items():
+        force = np.maximum(force, np.where(values > TOLERANCE_J, values, -np.inf) if name == BCC else values)
+    return force
 
 
 def _unanswered(found: Sequence[Column]) -> list[tuple[int, float]]:
@@ -173,7 +186,7 @@ def isopleth(
         high: Highest.
         low_K: Lowest temperature, K.
         high_K: Highest, K; None is 100 K above the highest liquidus.
-        points: Number of compositions.
+        points: Number of compositions; more are added where neighbours have different fields.
         progress: Called with points done and points known to be needed so far.
 
     Raises:
@@ -238,7 +251,7 @@ def isopleth_between(
         candidate: Alloy to mark where it lies on the line to 0.2 at.%.
         low_K: Lowest temperature, K.
         high_K: Highest, K; None is 100 K above the highest liquidus.
-        points: Number of compositions.
+        points: Number of compositions; more are added where neighbours have different fields.
         progress: Called with points done and points known to be needed so far.
 
     Raises:
@@ -281,11 +294,30 @@ def _line(
 ) -> Isopleth:
     elements = tuple(sorted({*start, *end}))
     a, b = (np.array([o.get(e, 0.0) for e in elements]) for o in (start, end))
-    share = (coordinates - coordinates[0]) / (coordinates[-1] - coordinates[0])
-    x = a + share[:, None] * (b - a)
-    x = np.where(x < 1e-12, 0.0, x)
-    x /= x.sum(axis=1, keepdims=True)
-    found = map_fields(x, elements, database, low_K=range_K[0], high_K=range_K[1], progress=progress)
+    ends = float(coordinates[0]), float(coordinates[-1])
+
+    def compositions(places: Array) -> Array:
+        x = a + ((places - ends[0]) / (ends[1] - ends[0]))[:, None] * (b - a)
+        x = np.where(x < 1e-12, 0.0, x)
+        return x / x.sum(axis=1, keepdims=True)
+
+    low, high = range_K
+    found = map_fields(
+        compositions(coordinates), elements, database, low_K=low, high_K=high, progress=progress
+    )
+    for _ in range(_REFINEMENTS):
+        between = _changing(coordinates, found.fields)
+        if not len(between):
+            break
+        more = map_fields(
+            compositions(between),
+            elements,
+            database,
+            low_K=found.range_K[0],
+            high_K=found.range_K[1],
+            progress=progress,
+        )
+        coordinates, found = _joined(coordinates, found, between, more)
     return Isopleth(
         {e: v for e, v in start.items() if v > 0},
         {e: v for e, v in end.items() if v > 0},
@@ -296,6 +328,36 @@ def _line(
         found.fields,
         candidate,
         np.array([[coordinates[k], T] for k, T in found.unanswered]).reshape(-1, 2),
+    )
+
+
+def _changing(coordinates: Array, fields: Sequence[Sequence[Field]]) -> Array:
+    """Middles between neighbours that do not have the same fields."""
+    kinds = [[names for _, _, names in column] for column in fields]
+    return np.array(
+        [
+            (coordinates[k] + coordinates[k + 1]) / 2
+            for k in range(len(coordinates) - 1)
+            if kinds[k] != kinds[k + 1]
+        ]
+    )
+
+
+def _joined(
+    coordinates: Array, found: FieldMap, between: Array, more: FieldMap
+) -> tuple[Array, FieldMap]:
+    """Two maps of one line as one, by rising coordinate."""
+    places = np.concatenate([coordinates, between])
+    order = np.argsort(places, kind="stable")
+    rank = np.empty(len(order), dtype=np.intp)
+    rank[order] = np.arange(len(order))
+    fields = (*found.fields, *more.fields)
+    unanswered = [
+        *((int(rank[k]), T) for k, T in found.unanswered),
+        *((int(rank[k + len(coordinates)]), T) for k, T in more.unanswered),
+    ]
+    return places[order], FieldMap(
+        found.range_K, tuple(fields[k] for k in order), tuple(unanswered)
     )
 
 
@@ -362,7 +424,7 @@ def ternary_section(
     x /= x.sum(axis=1, keepdims=True)
     found = Equilibria(database, names).at(x, np.full(len(x), T), progress)
     try:
-        force = screen(x, names, T, database).driving_force
+        force = _against_bcc(screen(x, names, T, database))
     except NotVectorisable:
         force = np.full(len(x), np.nan)
     whole = shares.sum()
