@@ -26,6 +26,7 @@ Field = tuple[float, float, tuple[str, ...]]
 _RASTER: Final = (420, 420)  # on which fields are looked for that have room for their name
 _SIZE: Final = (6.8, 5.0)  # inches
 _FONT: Final = 8.0  # points
+_LEAST_PIXELS: Final = 60  # of a field that is named: less is a speck
 _HEIGHT: Final = math.sqrt(3) / 2  # of the triangle
 
 
@@ -78,6 +79,7 @@ def _between(
     Fields that both columns have, counted from below and from above, run across. What is between them
     closes to a point where the other column has nothing there, and changes half way where it has.
     """
+    left, right = _pinched(left, right), _pinched(right, left)
     first = 0
     while first < min(len(left), len(right)) and left[first][2] == right[first][2]:
         first += 1
@@ -117,6 +119,23 @@ def _between(
             )
 
 
+def _pinched(fields: Sequence[Field], other: Sequence[Field]) -> Sequence[Field]:
+    """The fields, with one of no height where the other column has a field inside one of these.
+
+    A column ``A, C`` beside ``A, B, A, C``: B ends inside A, so A is cut at a point for it to end in.
+    """
+    if len(other) != len(fields) + 2:
+        return fields
+    mine, theirs = [f[2] for f in fields], [f[2] for f in other]
+    for k in range(1, len(theirs) - 1):
+        if theirs[k - 1] == theirs[k + 1] and theirs[:k] + theirs[k + 2 :] == mine:
+            low, high, names = fields[k - 1]
+            point = min(max((other[k][0] + other[k][1]) / 2, low), high)
+            cut = [(low, point, names), (point, point, theirs[k]), (point, high, names)]
+            return [*fields[: k - 1], *cut, *fields[k:]]
+    return fields
+
+
 def _quad(
     left: Field, right: Field, a: float, b: float, lined: bool
 ) -> tuple[tuple[str, ...], list[tuple[float, float]], bool]:
@@ -141,7 +160,7 @@ def _draw_fields(axes: Axes, x: Array, fields: Sequence[Sequence[Field]], *, lin
             PolyCollection(polygons, facecolors=[colour], edgecolors=[colour], linewidths=0.4, zorder=1)
         )
     if lines:
-        axes.add_collection(LineCollection(edges, colors=[INK], linewidths=0.8, zorder=2))
+        axes.add_collection(LineCollection(edges, colors=[INK], linewidths=0.9, capstyle="round", snap=False, zorder=2))
 
 
 def _raster(
@@ -171,22 +190,44 @@ def _raster(
 
 
 def _write_names(
-    axes: Axes, x: Array, fields: Sequence[Sequence[Field]], limits: tuple[float, float, float, float]
+    axes: Axes,
+    x: Array,
+    fields: Sequence[Sequence[Field]],
+    limits: tuple[float, float, float, float],
+    *,
+    taken: Sequence[tuple[float, float, float, float]] = (),
 ) -> None:
-    """Write each field's name into it where there is room, else a number that is explained on the side."""
+    """Write each field's name into it where there is room, else a number that is explained below.
+
+    Args:
+        axes: Where.
+        x: Coordinates of the columns.
+        fields: Of each column.
+        limits: Of both axes.
+        taken: Boxes, as parts of the axes (left, right, bottom, top), that something else is written in.
+    """
     raster, kinds = _raster(x, fields, limits)
     rows, width = _RASTER
-    per_point = width / (_SIZE[0] * 72 * 0.72)  # raster columns per point of the page, axes being 72% of it
-    tall = round(_FONT * 1.3 * rows / (_SIZE[1] * 72 * 0.82))
+    free = np.ones(_RASTER, dtype=bool)
+    for left, right, bottom, top in taken:
+        free[
+            max(0, round(bottom * rows)) : max(0, round(top * rows)),
+            max(0, round(left * width)) : max(0, round(right * width)),
+        ] = False
+    # raster columns and rows per point of the page, of which the axes are about so much
+    per_point, rows_per_point = width / (_SIZE[0] * 72 * 0.78), rows / (_SIZE[1] * 72 * 0.78)
+    tall = round(_FONT * 1.5 * rows_per_point)
     numbers: dict[str, int] = {}
     for k, names in enumerate(kinds):
         text = field_name(names)
         regions, count = ndimage.label(raster == k)
         for region in range(1, count + 1):
             mask = regions == region
-            if mask.sum() < 60:
+            if mask.sum() < _LEAST_PIXELS:
                 continue
-            wide = round(len(text) * _FONT * 0.56 * per_point) + 4
+            if (mask & free).any():
+                mask &= free
+            wide = round((len(text) + 1) * _FONT * 0.58 * per_point)
             place = _room(mask, wide, tall)
             shown = text
             if place is None:
@@ -231,6 +272,14 @@ def _deepest(mask: NDArray[np.bool_]) -> tuple[float, float]:
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))
     row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
     return float(row) - 1, float(column) - 1
+
+
+def _beside(place: float, limits: tuple[float, float, float, float]) -> list[tuple[float, float, float, float]]:
+    """The strip of the candidate's line, which names keep off."""
+    if not math.isfinite(place):
+        return []
+    part = (place - limits[0]) / (limits[1] - limits[0])
+    return [(part - 0.008, part + 0.008, 0.0, 1.0)]
 
 
 def _mark(axes: Axes, place: float, name: str, temperatures_K: Sequence[float]) -> None:
@@ -281,21 +330,29 @@ def binary_figure(
             axes.plot(side, T, color=INK, linewidth=1.1, zorder=3)
     if not tie_lines:
         _draw_fields(axes, x, fields, lines=True)
+    limits = (0.0, 100.0, *range_K)
+    taken = _beside(100 * candidate, limits)
     for temperature, compositions in invariants:
         ends = 100 * np.asarray(compositions, dtype=float)
         axes.plot([ends.min(), ends.max()], [temperature, temperature], color=INK, linewidth=1.1, zorder=3)
+        # below the line, where it is widest, and off the candidate's
+        bounds = sorted({*ends.tolist(), *([100 * candidate] if math.isfinite(candidate) else [])})
+        bounds = [b for b in bounds if ends.min() <= b <= ends.max()]
+        low, high = max(zip(bounds[:-1], bounds[1:], strict=True), key=lambda pair: pair[1] - pair[0])
         axes.annotate(
             f"{temperature:.0f} K",
-            (ends.max(), temperature),
-            xytext=(-3, 2),
+            ((low + high) / 2, temperature),
+            xytext=(0, -2),
             textcoords="offset points",
-            ha="right",
+            ha="center",
+            va="top",
             fontsize=7.5,
             color=INK,
             zorder=6,
         )
-    limits = (0.0, 100.0, *range_K)
-    _write_names(axes, x, fields, limits)
+        middle, level = (low + high) / 200, (temperature - range_K[0]) / (range_K[1] - range_K[0])
+        taken.append((middle - 0.06, middle + 0.06, level - 0.045, level))
+    _write_names(axes, x, fields, limits, taken=taken)
     axes.set_xlim(0, 100)
     axes.set_ylim(*range_K)
     axes.set_xlabel(f"{elements[1]} / at.%")
@@ -334,7 +391,7 @@ def isopleth_figure(
     axes = figure.add_subplot()
     _draw_fields(axes, x, fields, lines=True)
     limits = (float(x[0]), float(x[-1]), *range_K)
-    _write_names(axes, x, fields, limits)
+    _write_names(axes, x, fields, limits, taken=_beside(candidate, limits))
     axes.set_xlim(*limits[:2])
     axes.set_ylim(*range_K)
     axes.set_xlabel(x_label)
@@ -429,7 +486,7 @@ def ternary_figure(
     divisions = max(1, round(1 / max(float(np.unique(inner)[1:2].max(initial=0.0)), 1e-9)))
     cells = _cells(points, divisions)
     known = np.isfinite(force)
-    figure = _new(9.4 if known.any() else 5.6, 4.6)
+    figure = _new(9.4 if known.any() else 5.2, 4.0)
     panels = np.atleast_1d(figure.subplots(1, 2 if known.any() else 1))
     left = panels[0]
     kinds = sorted({p for p in phases if p}, key=lambda p: -sum(q == p for q in phases))
@@ -448,7 +505,7 @@ def ternary_figure(
         fontsize=8,
         labelcolor=INK,
         loc="upper left",
-        bbox_to_anchor=(-0.06, 1.0),
+        bbox_to_anchor=(-0.14, 1.0),
     )
     left.set_title(title, fontsize=10, loc="left", color=INK)
     if known.any():

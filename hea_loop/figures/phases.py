@@ -148,20 +148,24 @@ def profile_figure(
     axes.set_ylim(0, 1.02)
     if T.size:
         axes.set_xlim(float(T.min()), float(T.max()))
-    known = [(n, t) for n, t in (marks or {}).items() if math.isfinite(t)]
-    for name, temperature in known:
+    known = sorted(((n, t) for n, t in (marks or {}).items() if math.isfinite(t)), key=lambda m: m[1])
+    width = float(np.ptp(T)) if T.size else 1.0
+    for k, (name, temperature) in enumerate(known):
+        # names of neighbours at one height would run into each other
+        near = k > 0 and temperature - known[k - 1][1] < 0.06 * width
         axes.axvline(temperature, color=INK, linewidth=0.7, linestyle=":", zorder=0)
         axes.annotate(
             f"{name} {temperature:.0f} K",
             (temperature, 0.985),
             xycoords=("data", "axes fraction"),
-            xytext=(-2, 0),
+            xytext=(2 if near else -2, 0),
             textcoords="offset points",
             rotation=90,
             va="top",
-            ha="right",
+            ha="left" if near else "right",
             fontsize=8,
             color=INK,
+            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.5},
         )
     axes.set_xlabel("temperature / K")
     axes.set_ylabel("mole fraction of phase")

@@ -120,7 +120,8 @@ def binary_diagram(
     first, second = elements
     x = np.linspace(0.0, 1.0, _COLUMNS)
     section = map_fields(
-        np.stack([1.0 - x, x], axis=1),
+        lambda places: np.stack([1.0 - places, places], axis=1),
+        x,
         (first, second),
         database,
         low_K=low_K,
@@ -143,9 +144,9 @@ def binary_diagram(
         message,
         boundaries,
         invariants,
-        x,
+        section.coordinates,
         section.fields,
-        np.array([[x[k], T] for k, T in section.unanswered]).reshape(-1, 2),
+        section.unanswered,
     )
 
 

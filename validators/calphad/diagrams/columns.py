@@ -18,7 +18,7 @@ from validators.calphad.diagrams.assemblages import Equilibria, Progress
 from validators.calphad.equilibrium import PhaseEquilibrium, require_temperature
 from validators.outcome import OutcomeStatus
 
-__all__ = ["Column", "Transition", "columns", "field_of", "require_range"]
+__all__ = ["Column", "ColumnSearch", "Transition", "columns", "field_of", "require_range"]
 
 Array = NDArray[np.float64]
 
@@ -106,6 +106,98 @@ def require_range(low_K: float, high_K: float, field: str = "range") -> tuple[fl
     return low, high
 
 
+class ColumnSearch:
+    """Columns of one diagram, to which compositions and temperatures are added as they turn out to be needed.
+
+    Args:
+        database: From :func:`validators.calphad.load_database`.
+        elements: The ``m`` elements.
+        tolerance_K: Width of the last bracket of a transition, K.
+        confirm: Ask pycalphad for every answer.
+        progress: Called with points done and points known to be needed so far.
+
+    Raises:
+        InputError: An element that the database does not have.
+    """
+
+    def __init__(
+        self,
+        database: CalphadDatabase,
+        elements: Sequence[str],
+        *,
+        tolerance_K: float = 1.0,
+        confirm: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        self._solver = Equilibria(database, elements, confirm=confirm)
+        self._tolerance = tolerance_K
+        self._progress = progress
+        self._x = np.zeros((0, len(tuple(elements))))
+        self._held: list[dict[float, PhaseEquilibrium]] = []
+        self._done = 0
+
+    def add(self, fractions: Array, temperatures_K: Array) -> None:
+        """Add compositions ``(n, m)``, each at all of these temperatures."""
+        x = np.atleast_2d(np.asarray(fractions, dtype=float))
+        first = len(self._held)
+        self._x = np.concatenate([self._x, x])
+        self._held += [{} for _ in x]
+        grid = np.asarray(temperatures_K, dtype=float)
+        self.ask(np.repeat(first + np.arange(len(x)), len(grid)), np.tile(grid, len(x)))
+
+    def ask(self, numbers: NDArray[np.intp], temperatures_K: Array) -> None:
+        """Ask at further temperatures of columns with these numbers, and enclose what changes there."""
+        who, T = numbers, temperatures_K
+        while len(T):
+            before, total = self._done, self._done + len(T)
+
+            def shown(done: int, _: int, before: int = before, total: int = total) -> None:
+                if self._progress is not None:
+                    self._progress(before + done, total)
+
+            found = self._solver.at(self._x[who], T, shown)
+            self._done = total
+            for column, answer in zip(who, found, strict=True):
+                self._held[column][answer.temperature_K] = answer
+            middles = [
+                (column, (low + high) / 2)
+                for column in np.unique(who)
+                for low, high in _open(self._held[column], self._tolerance)
+            ]
+            who = np.array([column for column, _ in middles], dtype=np.intp)
+            T = np.array([t for _, t in middles])
+
+    def spread(self, order: Sequence[int], rounds: int = 4) -> None:
+        """Look in each column for the fields of its neighbours: a narrow one may lie between two grid points.
+
+        Args:
+            order: Numbers of the columns as they stand side by side.
+            rounds: How far a field can be passed on.
+        """
+        for _ in range(rounds):
+            fields = [self.column(k).fields() for k in order]
+            more = [
+                (order[k], (low + high) / 2)
+                for k in range(len(order))
+                for other in (k - 1, k + 1)
+                if 0 <= other < len(order)
+                for low, high, names in fields[other]
+                if _count(fields[k], names) < _count(fields[other], names)
+            ]
+            new = [(k, t) for k, t in more if min((abs(t - known) for known in self._held[k]), default=9e9) > 1.0]
+            if not new:
+                return
+            self.ask(np.array([k for k, _ in new], dtype=np.intp), np.array([t for _, t in new]))
+
+    def column(self, number: int) -> Column:
+        """What is known of one column."""
+        return _column(self._held[number])
+
+
+def _count(fields: Sequence[tuple[float, float, tuple[str, ...]]], names: tuple[str, ...]) -> int:
+    return sum(other == names for _, _, other in fields)
+
+
 def columns(
     fractions: Array,
     elements: Sequence[str],
@@ -116,7 +208,7 @@ def columns(
     confirm: bool = False,
     progress: Progress | None = None,
 ) -> list[Column]:
-    """Phases of ``n`` compositions along temperature.
+    """Phases of ``n`` compositions along temperature, each for itself.
 
     Args:
         fractions: ``(n, m)`` atomic fractions.
@@ -131,32 +223,9 @@ def columns(
     Raises:
         InputError: As :class:`validators.calphad.diagrams.Equilibria`.
     """
-    x = np.atleast_2d(np.asarray(fractions, dtype=float))
-    grid = np.asarray(temperatures_K, dtype=float)
-    solver = Equilibria(database, elements, confirm=confirm)
-    held: list[dict[float, PhaseEquilibrium]] = [{} for _ in x]
-    who = np.repeat(np.arange(len(x)), len(grid))
-    T = np.tile(grid, len(x))
-    before = 0
-    while len(T):
-        total = before + len(T)
-
-        def shown(done: int, _: int, before: int = before, total: int = total) -> None:
-            if progress is not None:
-                progress(before + done, total)
-
-        found = solver.at(x[who], T, shown)
-        for column, answer in zip(who, found, strict=True):
-            held[column][answer.temperature_K] = answer
-        before = total
-        middles = [
-            (column, (low + high) / 2)
-            for column, answers in enumerate(held)
-            for low, high in _open(answers, tolerance_K)
-        ]
-        who = np.array([column for column, _ in middles], dtype=np.intp)
-        T = np.array([t for _, t in middles])
-    return [_column(answers) for answers in held]
+    search = ColumnSearch(database, elements, tolerance_K=tolerance_K, confirm=confirm, progress=progress)
+    search.add(fractions, temperatures_K)
+    return [search.column(k) for k in range(len(np.atleast_2d(fractions)))]
 
 
 def _open(answers: dict[float, PhaseEquilibrium], tolerance_K: float) -> list[tuple[float, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.diagrams.assemblages import Equilibria, Progress
-from validators.calphad.diagrams.columns import Column, columns, field_of, require_range
+from validators.calphad.diagrams.columns import ColumnSearch, field_of, require_range
 from validators.calphad.diagrams.profile import DEFAULT_LOW_K
 from validators.calphad.equilibrium import BCC, MAX_TEMPERATURE_K, require_temperature
 from validators.calphad.screening import NotVectorisable, Screening, melting_range, screen
@@ -38,17 +38,19 @@ _TOLERANCE_K: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class FieldMap:
-    """Fields of phases of ``c`` compositions.
+    """Fields of phases of ``c`` compositions on a line.
 
     Attributes:
+        coordinates: ``(c,)`` rising.
         range_K: Lowest and highest temperature.
         fields: For each composition its fields by rising temperature.
-        unanswered: Number of the composition and temperature of points without an answer.
+        unanswered: ``(u, 2)`` coordinate and temperature of points without an answer.
     """
 
+    coordinates: Array
     range_K: tuple[float, float]
     fields: tuple[tuple[Field, ...], ...]
-    unanswered: tuple[tuple[int, float], ...]
+    unanswered: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class TernarySection:
 
 
 def map_fields(
-    fractions: Array,
+    compositions: Callable[[Array], Array],
+    coordinates: Array,
     elements: Sequence[str],
     database: CalphadDatabase,
     *,
@@ -116,10 +119,13 @@ def map_fields(
     step_K: float = _STEP_K,
     progress: Progress | None = None,
 ) -> FieldMap:
-    """Fields of phases of ``c`` compositions, transitions enclosed to 1 K.
+    """Fields of phases along a line of compositions, transitions enclosed to 1 K.
+
+    Columns are added half way between neighbours that have different fields.
 
     Args:
-        fractions: ``(c, m)`` atomic fractions.
+        compositions: From ``(c,)`` coordinates to ``(c, m)`` atomic fractions.
+        coordinates: ``(c,)`` rising, to begin with.
         elements: The ``m`` elements.
         database: From :func:`validators.calphad.load_database`.
         low_K: Lowest temperature, K.
@@ -131,12 +137,37 @@ def map_fields(
         InputError: An element that the database does not have, or a range that is none.
     """
     if high_K is None:
-        high_K = _highest_liquidus(fractions, elements, database) + _ABOVE_LIQUIDUS_K
+        high_K = _highest_liquidus(compositions(coordinates), elements, database) + _ABOVE_LIQUIDUS_K
         high_K = max(min(high_K, MAX_TEMPERATURE_K), min(low_K + 100.0, MAX_TEMPERATURE_K))
     low, high = require_range(low_K, high_K)
     grid = np.linspace(low, high, max(2, math.ceil((high - low) / step_K) + 1))
-    found = columns(fractions, elements, grid, database, tolerance_K=_TOLERANCE_K, progress=progress)
-    return FieldMap((low, high), tuple(c.fields() for c in found), tuple(_unanswered(found)))
+    search = ColumnSearch(database, elements, tolerance_K=_TOLERANCE_K, progress=progress)
+    places = np.asarray(coordinates, dtype=float)
+    search.add(compositions(places), grid)
+    for refinement in range(_REFINEMENTS + 1):
+        order = [int(k) for k in np.argsort(places, kind="stable")]
+        search.spread(order)
+        sorted_places = places[order]
+        kinds = [[names for _, _, names in search.column(k).fields()] for k in order]
+        between = [
+            (sorted_places[k] + sorted_places[k + 1]) / 2
+            for k in range(len(order) - 1)
+            if kinds[k] != kinds[k + 1]
+        ]
+        if refinement == _REFINEMENTS or not between:
+            break
+        new = np.array(between)
+        search.add(compositions(new), grid)
+        places = np.concatenate([places, new])
+    found = [search.column(k) for k in order]
+    return FieldMap(
+        sorted_places,
+        (low, high),
+        tuple(c.fields() for c in found),
+        np.array(
+            [[x, a.temperature_K] for x, c in zip(sorted_places, found, strict=True) for a in c.answers if not a.phases]
+        ).reshape(-1, 2),
+    )
 
 
 def _against_bcc(answers: Screening) -> Array:
@@ -148,10 +179,6 @@ def _against_bcc(answers: Screening) -> Array:
     for name, values in answers.driving_forces.items():
         force = np.maximum(force, np.where(values > TOLERANCE_J, values, -np.inf) if name == BCC else values)
     return force
-
-
-def _unanswered(found: Sequence[Column]) -> list[tuple[int, float]]:
-    return [(k, a.temperature_K) for k, c in enumerate(found) for a in c.answers if not a.phases]
 
 
 def _highest_liquidus(fractions: Array, elements: Sequence[str], database: CalphadDatabase) -> float:
@@ -302,62 +329,20 @@ def _line(
         return x / x.sum(axis=1, keepdims=True)
 
     low, high = range_K
+    low, high = range_K
     found = map_fields(
-        compositions(coordinates), elements, database, low_K=low, high_K=high, progress=progress
+        compositions, coordinates, elements, database, low_K=low, high_K=high, progress=progress
     )
-    for _ in range(_REFINEMENTS):
-        between = _changing(coordinates, found.fields)
-        if not len(between):
-            break
-        more = map_fields(
-            compositions(between),
-            elements,
-            database,
-            low_K=found.range_K[0],
-            high_K=found.range_K[1],
-            progress=progress,
-        )
-        coordinates, found = _joined(coordinates, found, between, more)
     return Isopleth(
         {e: v for e, v in start.items() if v > 0},
         {e: v for e, v in end.items() if v > 0},
         element,
         database.name,
-        coordinates,
+        found.coordinates,
         found.range_K,
         found.fields,
         candidate,
-        np.array([[coordinates[k], T] for k, T in found.unanswered]).reshape(-1, 2),
-    )
-
-
-def _changing(coordinates: Array, fields: Sequence[Sequence[Field]]) -> Array:
-    """Middles between neighbours that do not have the same fields."""
-    kinds = [[names for _, _, names in column] for column in fields]
-    return np.array(
-        [
-            (coordinates[k] + coordinates[k + 1]) / 2
-            for k in range(len(coordinates) - 1)
-            if kinds[k] != kinds[k + 1]
-        ]
-    )
-
-
-def _joined(
-    coordinates: Array, found: FieldMap, between: Array, more: FieldMap
-) -> tuple[Array, FieldMap]:
-    """Two maps of one line as one, by rising coordinate."""
-    places = np.concatenate([coordinates, between])
-    order = np.argsort(places, kind="stable")
-    rank = np.empty(len(order), dtype=np.intp)
-    rank[order] = np.arange(len(order))
-    fields = (*found.fields, *more.fields)
-    unanswered = [
-        *((int(rank[k]), T) for k, T in found.unanswered),
-        *((int(rank[k + len(coordinates)]), T) for k, T in more.unanswered),
-    ]
-    return places[order], FieldMap(
-        found.range_K, tuple(fields[k] for k in order), tuple(unanswered)
+        found.unanswered,
     )
 
 
