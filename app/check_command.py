@@ -23,13 +23,19 @@ DEFAULT_TEMPERATURES_K = (1273.0, 1473.0, 1673.0)
 
 
 def _settings(
-    database: Path | None, temperatures: list[float] | None, *, solidus: bool
+    database: Path | None,
+    temperatures: list[float] | None,
+    *,
+    solidus: bool,
+    allow_missing_binaries: bool,
 ) -> tuple[CalphadSettings, CalphadSettings | None]:
     """The configuration of the verdicts, and of the solidus where it is asked for."""
     from hea_loop.errors import InputError
     from validators.calphad import CalphadSettings
 
-    source: dict[str, Any] = {} if database is None else {"database": str(database)}
+    source: dict[str, Any] = {"allow_missing_binaries": allow_missing_binaries}
+    if database is not None:
+        source["database"] = str(database)
     wanted = tuple(dict.fromkeys(temperatures or DEFAULT_TEMPERATURES_K))
     try:
         verdicts = CalphadSettings(temperatures_K=wanted, properties=("single_phase_bcc",), **source)
@@ -162,7 +168,7 @@ def _print_rows(rows: list[dict[str, Any]], *, solidus: bool) -> None:
     )
 
 
-def check(
+def check(  # noqa: C901 - one branch per option
     compositions: Compositions = None,
     *,
     temperature: Annotated[
@@ -173,7 +179,8 @@ def check(
     column: Column = None,
     solidus: Annotated[bool, typer.Option("--solidus", help="Also compute the solidus.")] = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Phase fractions against temperature, solidus, liquidus, solvus.")
+        bool,
+        typer.Option("--profile", help="Phase fractions against temperature, solidus, liquidus, solvus."),
     ] = False,
     scheil: Annotated[
         bool, typer.Option("--scheil", help="Scheil solidification: phases and segregation as cast.")
@@ -207,12 +214,16 @@ def check(
         Literal["png", "svg"], typer.Option("--format", help="Format of the pictures.")
     ] = "png",
     database_file: Annotated[
-        Path | None, typer.Option("--database-file", help="A TDB; default is the packaged refractory9.")
+        Path | None, typer.Option("--database-file", help="A TDB; default is the packaged database.")
     ] = None,
     tier: Annotated[
         Literal["screen", "confirm"],
         typer.Option("--tier", help="screen: tangent-plane test, thousands a second. confirm: pycalphad."),
     ] = "confirm",
+    allow_missing_binaries: Annotated[
+        bool,
+        typer.Option("--allow-missing-binaries", help="Take binaries that the database lacks as ideal."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check phase stability: a real pycalphad equilibrium at each temperature, or a fast screening.
@@ -222,13 +233,17 @@ def check(
     """
     from app.check_diagrams import Wanted
     from app.composition_input import read_compositions
-    from validators.calphad import load_database
+    from app.estimates import Estimates, print_estimates
 
     wanted = read_compositions(compositions or [], file, column)
-    settings, melting = _settings(database_file, temperature, solidus=solidus)
-    database = load_database() if database_file is None else load_database(database_file)
+    settings, melting = _settings(
+        database_file, temperature, solidus=solidus, allow_missing_binaries=allow_missing_binaries
+    )
+    database = settings.load()
+    if melting is not None:
+        melting.load()
     for composition in wanted:
-        database.require(composition)
+        database.require(composition, settings.temperatures_K)
     diagrams = Wanted.read(
         wanted,
         database,
@@ -252,13 +267,22 @@ def check(
         if len(wanted) > 1:
             note(f"{k}/{len(wanted)} {composition.formula}")
         rows += list(_confirmed(composition, settings, melting, database))
+    estimates = Estimates(database)
+    elements = {composition.formula: composition.elements for composition in wanted}
+    phases: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        mine = elements[row["composition"]]
+        there = [p["name"] for p in row["phases"]] or [row["competing_phase"] or ""]
+        phases.setdefault(mine, []).extend(there)
+        row["estimated_parameters"] = estimates.json(mine, there)
     if not json:
         _print_rows(rows, solidus=solidus)
+        print_estimates(estimates, phases)
     if diagrams is None:
         if json:
             print_json(rows)
         return
-    results = diagrams.make(quiet=json)
+    results = diagrams.make(estimates, quiet=json)
     if json:
         print_json({"verdicts": rows, **results})
         return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.diagram_files import Table, as_csv, diagram_progress, rendered, write_whole
 from app.diagram_output import binary_output, isopleth_output, profile_output, scheil_output, ternary_output
+from app.estimates import Estimates, print_estimates
 from hea_loop.errors import InputError
 
 if TYPE_CHECKING:
@@ -147,18 +148,25 @@ class Wanted:
             _require_writable(wanted.folder)
         return wanted
 
-    def make(self, *, quiet: bool) -> dict[str, Any]:
+    def make(self, estimates: Estimates, *, quiet: bool) -> dict[str, Any]:
         """Compute, print unless quiet, draw and write; return all of it as plain JSON."""
         result: dict[str, Any] = {}
         files: list[str] = []
         for key, name, one in self._all(quiet=quiet):
             detail, figure, table = one
+            elements, phases = detail.pop("rests_on")
+            detail["estimated_parameters"] = estimates.json(elements, phases)
+            if not quiet and not set(elements) <= set(self.alloy.elements):
+                # what the verdicts rest on has been said; this has elements that they do not
+                print_estimates(estimates, {tuple(elements): phases})
             if key in {"profile", "scheil"}:
                 result[key] = detail
             else:
                 result.setdefault(key, []).append(detail)
             if self.write:
-                files.append(str(write_whole(self.folder / f"{name}.{self.picture}", rendered(figure, self.picture))))
+                files.append(
+                    str(write_whole(self.folder / f"{name}.{self.picture}", rendered(figure, self.picture)))
+                )
                 files.append(str(write_whole(self.folder / f"{name}.csv", as_csv(table))))
         result["files"] = files
         return result
@@ -264,13 +272,7 @@ def _elements(text: str, count: int, option: str, example: str, database: Calpha
         raise InputError(option, text, f"is not {words} different elements", f"give {words}, as in {example}")
     for element in given:
         require_element(element, option, text)
-        if element not in database.elements:
-            raise InputError(
-                option,
-                text,
-                f"{element} is not in the database {database.name}",
-                f"use only {', '.join(database.elements)}, or a TDB that has {element}",
-            )
+    database.require_elements(given, field=option, value=text)
     return given
 
 
@@ -285,6 +287,8 @@ def _triple(
     a, b, c = _elements(text, 3, "--ternary", "Nb-Ti-Zr", database)
     if keep_others and not {a, b, c} & set(alloy.elements):
         raise InputError("--ternary", text, f"has no element of {alloy.formula}", "name elements that it has")
+    if keep_others:
+        database.require_elements({a, b, c, *alloy.elements}, field="--ternary", value=text)
     return a, b, c
 
 
@@ -296,8 +300,7 @@ def _section(text: str, alloy: Composition, database: CalphadDatabase) -> _Secti
     mend = "give it as Ti, Ti:0:0.5 or NbTi:NbZr"
     if len(parts) == 2:
         start, end = (parse_composition(part, field="--isopleth") for part in parts)
-        for one in (start, end):
-            database.require(one)
+        database.require_elements({*start.elements, *end.elements}, field="--isopleth", value=text)
         if start == end:
             raise InputError("--isopleth", text, "is twice the same alloy", mend)
         return _Section(text, ends=(start, end))
@@ -305,16 +308,13 @@ def _section(text: str, alloy: Composition, database: CalphadDatabase) -> _Secti
         raise InputError("--isopleth", text, "is no section", mend)
     element = parts[0]
     require_element(element, "--isopleth", text)
-    if element not in database.elements:
+    database.require_elements({*alloy.elements, element}, field="--isopleth", value=text)
+    if alloy.elements == (element,):
         raise InputError(
             "--isopleth",
             text,
-            f"{element} is not in the database {database.name}",
-            f"name one of {', '.join(database.elements)}",
-        )
-    if alloy.elements == (element,):
-        raise InputError(
-            "--isopleth", text, f"leaves nothing else in {alloy.formula} to vary with it", "vary another element"
+            f"leaves nothing else in {alloy.formula} to vary with it",
+            "vary another element",
         )
     low, high = 0.0, 1.0
     if len(parts) == 3:

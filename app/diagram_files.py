@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import sys
 import tempfile
 import time
@@ -66,12 +65,14 @@ class Table:
 
 
 def rendered(figure: Figure, picture: str) -> bytes:
+    """A figure as the bytes of a ``png`` or ``svg`` file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=picture, dpi=_DPI)
     return buffer.getvalue()
 
 
 def as_csv(table: Table) -> bytes:
+    """A table as the bytes of a CSV file; what is not known is an empty cell."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(table.columns)
@@ -89,13 +90,16 @@ def write_whole(path: Path, data: bytes) -> Path:
             try:
                 file.write(data)
                 file.flush()
-                os.chmod(temporary, 0o644)
+                temporary.chmod(0o644)
                 temporary.replace(path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
     except OSError as error:
         raise InputError(
-            "--out", str(path), f"cannot be written ({error.strerror})", "name a folder that can be written to"
+            "--out",
+            str(path),
+            f"cannot be written ({error.strerror})",
+            "name a folder that can be written to",
         ) from None
     return path

@@ -35,6 +35,7 @@ def _percents(fractions: Mapping[str, float]) -> str:
 
 
 def profile_output(found: PhaseProfile, *, quiet: bool) -> tuple[dict[str, Any], Figure, Table]:
+    """Phase fractions against temperature: fractions, transitions, solidus, liquidus and solvus."""
     from hea_loop.figures.phases import profile_figure
     from validators.calphad.screening.system import is_liquid
 
@@ -57,13 +58,22 @@ def profile_output(found: PhaseProfile, *, quiet: bool) -> tuple[dict[str, Any],
             f"{name}: transitions",
             ["T/K>", "+-/K>", "below", "above"],
             [
-                (f"{t.temperature_K:.1f}", f"{t.tolerance_K / 2:.1f}", " + ".join(t.below), " + ".join(t.above))
+                (
+                    f"{t.temperature_K:.1f}",
+                    f"{t.tolerance_K / 2:.1f}",
+                    " + ".join(t.below),
+                    " + ".join(t.above),
+                )
                 for t in found.transitions
             ],
         )
         print_text("; ".join(f"{n} {number(t)} K" for n, t in marks.items() if math.isfinite(t)))
         windows = ", ".join(f"{low:.0f}-{high:.0f} K" for low, high in found.bcc_windows_K) or "nowhere"
-        ends = f"{found.temperatures_K[0]:.0f}-{found.temperatures_K[-1]:.0f} K" if len(found.temperatures_K) else ""
+        ends = (
+            f"{found.temperatures_K[0]:.0f}-{found.temperatures_K[-1]:.0f} K"
+            if len(found.temperatures_K)
+            else ""
+        )
         print_text(f"BCC alone: {windows} (within {ends})")
         if found.unanswered_K:
             print_text(f"no answer at {', '.join(f'{t:.0f} K' for t in found.unanswered_K)}")
@@ -90,11 +100,14 @@ def profile_output(found: PhaseProfile, *, quiet: bool) -> tuple[dict[str, Any],
         "fractions": found.fractions.tolist(),
         "compositions": found.compositions.tolist(),
         "unanswered_K": list(found.unanswered_K),
+        "rests_on": (found.elements, found.phases),
     }
     detail["compositions"] = [
         [None if math.isnan(entry[0]) else entry for entry in row] for row in detail["compositions"]
     ]
-    figure = profile_figure(found.temperatures_K, found.names, found.fractions, title=f"{name}, {found.database}", marks=marks)
+    figure = profile_figure(
+        found.temperatures_K, found.names, found.fractions, title=f"{name}, {found.database}", marks=marks
+    )
     rows: list[Sequence[object]] = [
         (round(float(T), 2), entry, float(found.fractions[n, k]), *found.compositions[n, k].tolist())
         for n, T in enumerate(found.temperatures_K)
@@ -108,6 +121,7 @@ def profile_output(found: PhaseProfile, *, quiet: bool) -> tuple[dict[str, Any],
 def scheil_output(
     found: Solidification, profile: PhaseProfile | None, *, quiet: bool
 ) -> tuple[dict[str, Any], Figure, Table]:
+    """Solidification after Scheil; the lever rule beside it where a profile is there."""
     from hea_loop.figures.phases import solidification_figure
     from validators.calphad.diagrams.solidification import LIQUID_LEFT
     from validators.calphad.screening.system import is_liquid
@@ -151,6 +165,7 @@ def scheil_output(
         "solid_fraction": found.solid_fraction.tolist(),
         "amounts": found.amounts.tolist(),
         "liquid_compositions": found.liquid_compositions.tolist(),
+        "rests_on": (found.elements, found.phases),
     }
     lever = None
     if profile is not None:
@@ -183,6 +198,13 @@ def _fields_json(fields: Sequence[tuple[float, float, tuple[str, ...]]]) -> list
     return [{"low_K": round(a, 1), "high_K": round(b, 1), "phases": list(p)} for a, b, p in fields]
 
 
+def _occurring(
+    fields: Sequence[Sequence[tuple[float, float, tuple[str, ...]]]],
+) -> tuple[str, ...]:
+    """Phases that are in one of the fields."""
+    return tuple(sorted({name for column in fields for _, _, names in column for name in names}))
+
+
 def _field_rows(
     coordinates: Sequence[float], fields: Sequence[Sequence[tuple[float, float, tuple[str, ...]]]]
 ) -> list[Sequence[object]]:
@@ -196,6 +218,7 @@ def _field_rows(
 def binary_output(
     found: BinaryDiagram, alloy: Composition, temperatures_K: Sequence[float], *, quiet: bool
 ) -> tuple[dict[str, Any], Figure, Table]:
+    """A binary phase diagram, the alloy marked where it has one of the elements."""
     from hea_loop.figures.phase_sections import TieLines, binary_figure
 
     first, second = found.elements
@@ -232,6 +255,7 @@ def binary_output(
             for b in found.boundaries
         ],
         "unanswered": found.unanswered.tolist(),
+        "rests_on": (found.elements, _occurring(found.fields)),
     }
     figure = binary_figure(
         found.elements,
@@ -257,6 +281,7 @@ def binary_output(
 def isopleth_output(
     found: Isopleth, text: str, alloy: Composition, temperatures_K: Sequence[float], *, quiet: bool
 ) -> tuple[dict[str, Any], Figure, Table]:
+    """A vertical section with its fields."""
     from hea_loop.figures.phase_sections import isopleth_figure
 
     if not quiet:
@@ -274,8 +299,13 @@ def isopleth_output(
             for x, fields in zip(found.coordinates, found.fields, strict=True)
         ],
         "unanswered": found.unanswered.tolist(),
+        "rests_on": (tuple(sorted({*found.start, *found.end})), _occurring(found.fields)),
     }
-    label = f"{found.element} / at.%" if found.element else f"from {_percents(found.start)} to {_percents(found.end)} / mol%"
+    label = (
+        f"{found.element} / at.%"
+        if found.element
+        else f"from {_percents(found.start)} to {_percents(found.end)} / mol%"
+    )
     figure = isopleth_figure(
         100 * found.coordinates,
         found.range_K,
@@ -293,6 +323,7 @@ def isopleth_output(
 def ternary_output(
     found: TernarySection, alloy: Composition, *, quiet: bool
 ) -> tuple[dict[str, Any], Figure, Table]:
+    """An isothermal section with its phases and driving forces."""
     from hea_loop.figures.phase_sections import ternary_figure
 
     name = "-".join(found.elements)
@@ -317,6 +348,7 @@ def ternary_output(
         "candidate_inside": found.inside,
         "shares": {" + ".join(kind): count / len(found.phases) for kind, count in counts.items()},
         "points": [dict(zip(columns, row, strict=True)) for row in rows],
+        "rests_on": ((*found.elements, *found.others), tuple({name for p in found.phases for name in p})),
     }
     rest = f" with {_percents(found.others)} at.%" if found.others else ""
     figure = ternary_figure(

@@ -44,7 +44,10 @@ def calphad_settings(campaign: Campaign) -> CalphadSettings:
     properties = [p for p in ("single_phase_bcc",) if p in campaign.verdicts]
     properties += [p for p in CALPHAD_TARGETS if p in campaign.targets]
     return CalphadSettings(
-        database=validator.database, temperatures_K=tuple(temperatures), properties=tuple(properties)
+        database=validator.database,
+        temperatures_K=tuple(temperatures),
+        properties=tuple(properties),
+        allow_missing_binaries=validator.allow_missing_binaries,
     )
 
 
@@ -62,7 +65,7 @@ def calphad_request(campaign: Campaign) -> JobRequest:
 
 
 def check_campaign(campaign: Campaign) -> None:
-    """Refuse what would fail later: an unknown strategy, a missing database, elements that it does not have.
+    """Refuse what would fail later: an unknown strategy, a missing database, elements or binaries that it lacks.
 
     Raises:
         InputError: The first thing that cannot work, by its field.
@@ -79,6 +82,9 @@ def check_campaign(campaign: Campaign) -> None:
             f"{', '.join(lacking)} is not in the CALPHAD database {settings.database}",
             f"use elements of {', '.join(database.elements)}, or give validators.calphad.database a TDB that has them",
         )
+    database.require_elements(
+        palette, settings.temperatures_K, field="palette.elements", value="-".join(palette)
+    )
 
 
 FloatArray = NDArray[np.float64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -92,31 +93,28 @@ def _between(
         i, j = len(left) - 1 - k, len(right) - 1 - k
         yield _quad(left[i], right[j], a, b, i > 0 and j > 0)
     inner = left[first : len(left) - last], right[first : len(right) - last]
-    if not inner[0] and not inner[1]:
-        return
-    for own, other, mine, theirs, near, far in (
-        (inner[0], inner[1], left, right, a, b),
-        (inner[1], inner[0], right, left, b, a),
-    ):
-        if not own:
-            continue
-        if not other:
+    if inner[0] and inner[1]:
+        yield from _halves(inner[0], inner[1], a, b, first > 0)
+        yield from _halves(inner[1], inner[0], b, a, first > 0)
+    for own, theirs, near, far in ((inner[0], right, a, b), (inner[1], left, b, a)):
+        if own and len(theirs) == first + last:
             # the other column passes from one common field to the next at a point
             point = theirs[first][0] if first < len(theirs) else theirs[-1][1]
             for k, (low, high, names) in enumerate(own):
                 yield names, [(near, low), (far, point), (near, high)], first + k > 0
-            continue
-        middle = (near + far) / 2
-        floor = (own[0][0] + other[0][0]) / 2
-        ceiling = (own[-1][1] + other[-1][1]) / 2
-        for k, (low, high, names) in enumerate(own):
-            bottom = floor if k == 0 else min(max(low, floor), ceiling)
-            top = ceiling if k == len(own) - 1 else min(max(high, floor), ceiling)
-            yield (
-                names,
-                [(near, low), (middle, bottom), (middle, top), (near, high)],
-                first + k > 0 and bool(mine),
-            )
+
+
+def _halves(
+    own: Sequence[Field], other: Sequence[Field], near: float, far: float, lined: bool
+) -> Iterator[tuple[tuple[str, ...], list[tuple[float, float]], bool]]:
+    """Fields of one column up to half way to another that has other fields in their place."""
+    middle = (near + far) / 2
+    floor = (own[0][0] + other[0][0]) / 2
+    ceiling = (own[-1][1] + other[-1][1]) / 2
+    for k, (low, high, names) in enumerate(own):
+        bottom = floor if k == 0 else min(max(low, floor), ceiling)
+        top = ceiling if k == len(own) - 1 else min(max(high, floor), ceiling)
+        yield names, [(near, low), (middle, bottom), (middle, top), (near, high)], lined or k > 0
 
 
 def _pinched(fields: Sequence[Field], other: Sequence[Field]) -> Sequence[Field]:
@@ -160,7 +158,9 @@ def _draw_fields(axes: Axes, x: Array, fields: Sequence[Sequence[Field]], *, lin
             PolyCollection(polygons, facecolors=[colour], edgecolors=[colour], linewidths=0.4, zorder=1)
         )
     if lines:
-        axes.add_collection(LineCollection(edges, colors=[INK], linewidths=0.9, capstyle="round", snap=False, zorder=2))
+        axes.add_collection(
+            LineCollection(edges, colors=[INK], linewidths=0.9, capstyle="round", snap=False, zorder=2)
+        )
 
 
 def _raster(
@@ -274,7 +274,9 @@ def _deepest(mask: NDArray[np.bool_]) -> tuple[float, float]:
     return float(row) - 1, float(column) - 1
 
 
-def _beside(place: float, limits: tuple[float, float, float, float]) -> list[tuple[float, float, float, float]]:
+def _beside(
+    place: float, limits: tuple[float, float, float, float]
+) -> list[tuple[float, float, float, float]]:
     """The strip of the candidate's line, which names keep off."""
     if not math.isfinite(place):
         return []
@@ -338,7 +340,7 @@ def binary_figure(
         # below the line, where it is widest, and off the candidate's
         bounds = sorted({*ends.tolist(), *([100 * candidate] if math.isfinite(candidate) else [])})
         bounds = [b for b in bounds if ends.min() <= b <= ends.max()]
-        low, high = max(zip(bounds[:-1], bounds[1:], strict=True), key=lambda pair: pair[1] - pair[0])
+        low, high = max(itertools.pairwise(bounds), key=lambda pair: pair[1] - pair[0])
         axes.annotate(
             f"{temperature:.0f} K",
             ((low + high) / 2, temperature),
@@ -416,7 +418,9 @@ def _triangle(axes: Axes, elements: Sequence[str], whole: float) -> Any:
     corners = _flat(np.eye(3))
     outline = Polygon(corners.tolist(), closed=True, fill=False, edgecolor=INK, linewidth=1.0, zorder=4)
     axes.add_patch(outline)
-    for k, (dx, dy, ha) in enumerate(((-0.02, -0.035, "right"), (0.02, -0.035, "left"), (0.0, 0.025, "center"))):
+    for k, (dx, dy, ha) in enumerate(
+        ((-0.02, -0.035, "right"), (0.02, -0.035, "left"), (0.0, 0.025, "center"))
+    ):
         axes.text(
             corners[k, 0] + dx,
             corners[k, 1] + dy,
@@ -484,17 +488,19 @@ def ternary_figure(
     force = np.asarray(driving_force, dtype=float)
     points = _flat(inner)
     divisions = max(1, round(1 / max(float(np.unique(inner)[1:2].max(initial=0.0)), 1e-9)))
-    cells = _cells(points, divisions)
+    cells: Any = _cells(points, divisions)  # matplotlib takes arrays, its stubs do not
     known = np.isfinite(force)
     figure = _new(9.4 if known.any() else 5.2, 4.0)
-    panels = np.atleast_1d(figure.subplots(1, 2 if known.any() else 1))
+    panels = figure.subplots(1, 2 if known.any() else 1, squeeze=False)[0]
     left = panels[0]
     kinds = sorted({p for p in phases if p}, key=lambda p: -sum(q == p for q in phases))
     outline = _triangle(left, elements, whole)
     for names in kinds:
         mine = [k for k, p in enumerate(phases) if p == names]
         colour = field_colour(names)
-        shapes = PolyCollection(cells[mine], facecolors=[colour], edgecolors=[colour], linewidths=0.3, zorder=1)
+        shapes = PolyCollection(
+            cells[mine], facecolors=[colour], edgecolors=[colour], linewidths=0.3, zorder=1
+        )
         left.add_collection(shapes)
         shapes.set_clip_path(outline)
     left.legend(
@@ -513,7 +519,7 @@ def ternary_figure(
         outline = _triangle(right, elements, whole)
         limit = float(np.clip(np.quantile(np.abs(force[known]), 0.95), 10.0, 5000.0))
         shapes = PolyCollection(
-            cells[known],
+            list(cells[known]),
             array=force[known],
             cmap="RdBu_r",
             norm=TwoSlopeNorm(0.0, -limit, limit),

@@ -32,6 +32,8 @@ class CalphadSettings:
         order.
         properties: Which of ``single_phase_bcc``, ``phase_fraction``, ``solidus`` and ``liquidus``.
         solidus_tolerance_K: Width of the bracket that solidus and liquidus are narrowed to, K.
+        allow_missing_binaries: Take binaries that the database does not describe as ideal; otherwise alloys
+            with such a binary are refused. No part of the configuration: it changes no answer.
 
     Raises:
         InputError: A temperature, property or tolerance that cannot be answered; the database is read only
@@ -42,6 +44,7 @@ class CalphadSettings:
     temperatures_K: tuple[float, ...] = (1273.15,)
     properties: tuple[str, ...] = ("single_phase_bcc", "solidus")
     solidus_tolerance_K: float = 1.0
+    allow_missing_binaries: bool = False
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.properties) - set(ANSWERED))
@@ -72,7 +75,7 @@ class CalphadSettings:
             InputError: It cannot be used, or has no phase to answer what is asked with: a verdict on BCC without
                 a BCC phase would be a no for every alloy.
         """
-        database = load_database(self.database)
+        database = load_database(self.database, allow_missing_binaries=self.allow_missing_binaries)
         if "single_phase_bcc" in self.properties and BCC not in database.phases:
             raise InputError(
                 "database",

@@ -37,7 +37,7 @@ def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
         InputError: An element that the database does not have, or a database that cannot be used.
     """
     database = settings.load()
-    database.require(composition)
+    database.require(composition, settings.temperatures_K)
     began = time.perf_counter()
     values: list[OutcomeValue] = []
 
@@ -54,6 +54,10 @@ def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
             found = search(composition, database, tolerance_K=settings.solidus_tolerance_K)
             if found.status is not OutcomeStatus.CONVERGED:
                 return without_answer(found.status, found.message)
+            low, high = database.described_between(composition)
+            if not low <= found.temperature_K <= high:
+                beyond = f"{name}: {found.temperature_K:.0f} K is beyond {low:g} to {high:g} K, where"
+                return without_answer(OutcomeStatus.UNCONVERGED, f"{beyond} {database.name} describes it")
             detail = {"tolerance_K": found.tolerance_K, "equilibria": found.equilibria}
             values.append(OutcomeValue(name, found.temperature_K, detail=detail))
     return Outcome(
@@ -81,7 +85,7 @@ def _values_at(found: StabilityVerdict, settings: CalphadSettings) -> list[Outco
 
 def _one_of_many(composition: Composition, settings: CalphadSettings, database: CalphadDatabase) -> Outcome:
     try:
-        database.require(composition)
+        database.require(composition, settings.temperatures_K)
     except InputError as error:
         return Outcome(OutcomeStatus.FAILED, settings.method(), message=str(error))
     return validate(composition, settings)

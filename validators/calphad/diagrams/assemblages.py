@@ -21,10 +21,10 @@ from validators.calphad.database import CalphadDatabase
 from validators.calphad.equilibrium import PRESENT_ABOVE, PhaseEntry, PhaseEquilibrium, phases_at
 from validators.calphad.screening import NotVectorisable, starting_points
 from validators.calphad.screening.assemblage import Assemblage, stable_assemblage
-from validators.calphad.screening.stability import TOLERANCE_J, Block, blocks, require_arrays
 from validators.calphad.screening.clusters import Clusters
 from validators.calphad.screening.phase import Coefficients
-from validators.calphad.screening.system import PARENT, VectorSystem, system_of
+from validators.calphad.screening.stability import TOLERANCE_J, Block, blocks, require_arrays
+from validators.calphad.screening.system import PARENT, system_of
 from validators.calphad.systems import StartingPoint
 from validators.outcome import OutcomeStatus
 
@@ -215,14 +215,13 @@ class _Points:
             for element in range(len(x)):
                 np.add.at(total[element], alloy, share[element])
         with np.errstate(invalid="ignore"):
-            return np.nan_to_num(np.abs(total - x).max(axis=0), nan=np.inf)
+            error: Array = np.nan_to_num(np.abs(total - x).max(axis=0), nan=np.inf)
+        return error
 
     def _pure(self, block: Block) -> list[PhaseEquilibrium | None]:
         """One element: nothing to mix, the lowest energy is the answer."""
         at = self._coefficients(block.T)
-        energies = np.array(
-            [self._system.parent_potentials(p, block.x, at[p])[0] for p in self._names]
-        )
+        energies = np.array([self._system.parent_potentials(p, block.x, at[p])[0] for p in self._names])
         (element,) = self.elements
         return [
             PhaseEquilibrium(

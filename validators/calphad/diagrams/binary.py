@@ -17,7 +17,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hea_loop.composition import require_element
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.diagrams.assemblages import Progress
@@ -116,7 +115,7 @@ def binary_diagram(
     """
     if len(elements) != 2 or len(set(elements)) != 2:
         raise InputError("binary", "-".join(elements), "is not two elements", "give two, as in Hf-Ta")
-    require_elements(elements, database, "binary")
+    database.require_elements(elements, field="binary")
     first, second = elements
     x = np.linspace(0.0, 1.0, _COLUMNS)
     section = map_fields(
@@ -148,23 +147,6 @@ def binary_diagram(
         section.fields,
         section.unanswered,
     )
-
-
-def require_elements(elements: Sequence[str], database: CalphadDatabase, field: str) -> None:
-    """Refuse what is no element, or none of the database.
-
-    Raises:
-        InputError: One is.
-    """
-    for element in elements:
-        require_element(element, field, "-".join(elements))
-        if element not in database.elements:
-            raise InputError(
-                field,
-                "-".join(elements),
-                f"{element} is not in the database {database.name}",
-                f"use only {', '.join(database.elements)}, or a TDB that has {element}",
-            )
 
 
 def _mapped(
@@ -222,6 +204,4 @@ def _invariant(data: Any) -> Invariant | None:
     if len(parts) != 3 or not all(-PRESENT_ABOVE <= value <= 1 + PRESENT_ABOVE for value in x):
         return None
     names = tuple(str(p.phase) for p in parts)
-    return Invariant(
-        float(np.asarray(parts[0].y)), (names[0], names[1], names[2]), (x[0], x[1], x[2])
-    )
+    return Invariant(float(np.asarray(parts[0].y)), (names[0], names[1], names[2]), (x[0], x[1], x[2]))

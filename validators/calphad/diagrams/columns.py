@@ -6,6 +6,7 @@ halves are looked at again, so that a narrow field between two others is found a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -101,7 +102,10 @@ def require_range(low_K: float, high_K: float, field: str = "range") -> tuple[fl
     low, high = require_temperature(low_K, field), require_temperature(high_K, field)
     if high - low < 10:
         raise InputError(
-            field, f"{low_K:g}:{high_K:g}", "is no range of at least 10 K", "give it as LOW:HIGH, as in 600:3200"
+            field,
+            f"{low_K:g}:{high_K:g}",
+            "is no range of at least 10 K",
+            "give it as LOW:HIGH, as in 600:3200",
         )
     return low, high
 
@@ -184,7 +188,9 @@ class ColumnSearch:
                 for low, high, names in fields[other]
                 if _count(fields[k], names) < _count(fields[other], names)
             ]
-            new = [(k, t) for k, t in more if min((abs(t - known) for known in self._held[k]), default=9e9) > 1.0]
+            new = [
+                (k, t) for k, t in more if min((abs(t - known) for known in self._held[k]), default=9e9) > 1.0
+            ]
             if not new:
                 return
             self.ask(np.array([k for k, _ in new], dtype=np.intp), np.array([t for _, t in new]))
@@ -233,7 +239,7 @@ def _open(answers: dict[float, PhaseEquilibrium], tolerance_K: float) -> list[tu
     order = sorted(answers)
     return [
         (low, high)
-        for low, high in zip(order[:-1], order[1:], strict=True)
+        for low, high in itertools.pairwise(order)
         if high - low > tolerance_K
         and answers[low].phases
         and answers[high].phases
@@ -253,7 +259,7 @@ def _column(answers: dict[float, PhaseEquilibrium]) -> Column:
                 field_of(low),
                 field_of(high),
             )
-            for low, high in zip(known[:-1], known[1:], strict=True)
+            for low, high in itertools.pairwise(known)
             if field_of(low) != field_of(high)
         ),
     )

@@ -87,7 +87,7 @@ class PhaseProfile:
         return tuple(sorted(self.names[k].partition("#")[0] for k in present))
 
     @property
-    def solidus_K(self) -> float:
+    def solidus_K(self) -> float:  # noqa: N802 - the unit is part of the name
         """Highest temperature below which there is no liquid, K; NaN where it is outside the range."""
         for transition in self.transitions:
             if any(map(is_liquid, transition.above)):
@@ -96,19 +96,19 @@ class PhaseProfile:
         return math.nan
 
     @property
-    def liquidus_K(self) -> float:
+    def liquidus_K(self) -> float:  # noqa: N802 - the unit is part of the name
         """Temperature above which all is liquid, K; NaN where it is outside the range."""
         for transition in reversed(self.transitions):
             if all(map(is_liquid, transition.above)) and not all(map(is_liquid, transition.below)):
                 return transition.temperature_K
         return math.nan
 
-    def solvus_K(self, phase: str) -> float:
+    def solvus_K(self, phase: str) -> float:  # noqa: N802 - the unit is part of the name
         """Temperature above which a phase is no longer stable, K; NaN where it is never or to the end."""
         return self._highest(lambda name: name == phase)
 
     @property
-    def laves_solvus_K(self) -> float:
+    def laves_solvus_K(self) -> float:  # noqa: N802 - the unit is part of the name
         """Temperature above which no Laves phase is stable, K; NaN where there is none, or to the end."""
         return self._highest(is_laves)
 
@@ -120,7 +120,7 @@ class PhaseProfile:
         return math.nan
 
     @property
-    def bcc_windows_K(self) -> tuple[tuple[float, float], ...]:
+    def bcc_windows_K(self) -> tuple[tuple[float, float], ...]:  # noqa: N802 - the unit is part of the name
         """Temperature ranges, K, in which bcc is alone; an end of the profile's range is an open end."""
         return tuple((low, high) for low, high, names in self.fields if names == (BCC,))
 
@@ -232,10 +232,10 @@ def _follow(
             for row, col in zip(rows, cols, strict=True):
                 places[mine[row]] = known[col]
                 tracks[known[col]] = (name, parts[row])
-            for row, k in enumerate(mine):
+            for part, k in zip(parts, mine, strict=True):
                 if places[k] < 0:
                     places[k] = len(tracks)
-                    tracks.append((name, parts[row]))
+                    tracks.append((name, part))
         numbers.append(places)
     counts: dict[str, int] = {}
     repeated = {name for name, _ in tracks if sum(other == name for other, _ in tracks) > 1}

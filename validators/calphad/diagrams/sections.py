@@ -21,7 +21,15 @@ from validators.calphad.screening import NotVectorisable, Screening, melting_ran
 from validators.calphad.screening.stability import TOLERANCE_J
 from validators.calphad.screening.system import is_liquid
 
-__all__ = ["Field", "Isopleth", "TernarySection", "isopleth", "isopleth_between", "map_fields", "ternary_section"]
+__all__ = [
+    "Field",
+    "Isopleth",
+    "TernarySection",
+    "isopleth",
+    "isopleth_between",
+    "map_fields",
+    "ternary_section",
+]
 
 Array = NDArray[np.float64]
 Field = tuple[float, float, tuple[str, ...]]
@@ -165,7 +173,12 @@ def map_fields(
         (low, high),
         tuple(c.fields() for c in found),
         np.array(
-            [[x, a.temperature_K] for x, c in zip(sorted_places, found, strict=True) for a in c.answers if not a.phases]
+            [
+                [x, a.temperature_K]
+                for x, c in zip(sorted_places, found, strict=True)
+                for a in c.answers
+                if not a.phases
+            ]
         ).reshape(-1, 2),
     )
 
@@ -221,13 +234,7 @@ def isopleth(
             temperatures that are no range.
     """
     database.require(composition)
-    if element not in database.elements:
-        raise InputError(
-            "isopleth",
-            element,
-            f"is not in the database {database.name}",
-            f"name one of {', '.join(database.elements)}",
-        )
+    database.require_elements({*composition.elements, element}, field="isopleth", value=element)
     if not (0.0 <= low < high <= 1.0):
         raise InputError(
             "isopleth",
@@ -284,8 +291,8 @@ def isopleth_between(
     Raises:
         InputError: An element that the database does not have, the same alloy twice, or a range that is none.
     """
-    for one in (start, end):
-        database.require(one)
+    both = {*start.elements, *end.elements}
+    database.require_elements(both, field="isopleth", value=f"{start.formula}:{end.formula}")
     if start == end:
         raise InputError(
             "isopleth", f"{start.formula}:{end.formula}", "is twice the same alloy", "give two that differ"
@@ -326,7 +333,8 @@ def _line(
     def compositions(places: Array) -> Array:
         x = a + ((places - ends[0]) / (ends[1] - ends[0]))[:, None] * (b - a)
         x = np.where(x < 1e-12, 0.0, x)
-        return x / x.sum(axis=1, keepdims=True)
+        whole: Array = x.sum(axis=1, keepdims=True)
+        return x / whole
 
     low, high = range_K
     low, high = range_K
@@ -374,14 +382,7 @@ def ternary_section(
     given = "-".join(elements)
     if len(elements) != 3 or len(set(elements)) != 3:
         raise InputError("ternary", given, "is not three elements", "give three, as in Nb-Ti-Zr")
-    missing = [e for e in elements if e not in database.elements]
-    if missing:
-        raise InputError(
-            "ternary",
-            given,
-            f"{', '.join(missing)} not in the database {database.name}",
-            f"use only {', '.join(database.elements)}",
-        )
+    database.require_elements(elements, field="ternary")
     T = require_temperature(temperature_K)
     corners = (elements[0], elements[1], elements[2])
     own = candidate.fractions if candidate is not None else {}
@@ -396,11 +397,7 @@ def ternary_section(
     inside = candidate is not None and (keep_others or not others)
     fixed = others if keep_others else {}
     steps = np.array(
-        [
-            (i, j, divisions - i - j)
-            for i in range(divisions + 1)
-            for j in range(divisions + 1 - i)
-        ]
+        [(i, j, divisions - i - j) for i in range(divisions + 1) for j in range(divisions + 1 - i)]
     )
     inner = steps / divisions
     names = (*corners, *fixed)

@@ -70,7 +70,7 @@ class Solidification:
     liquid_compositions: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
-    def final_temperature_K(self) -> float:
+    def final_temperature_K(self) -> float:  # noqa: N802 - the unit is part of the name
         """Where the liquid falls below ``LIQUID_LEFT``, K; NaN unless converged."""
         return float(self.temperatures_K[-1]) if self.status is OutcomeStatus.CONVERGED else math.nan
 
@@ -237,9 +237,7 @@ def _read(composition: Composition, database: str, liquid: str, result: Any) -> 
         composition,
         database,
         OutcomeStatus.CONVERGED if len(ends) else OutcomeStatus.UNCONVERGED,
-        ""
-        if len(ends)
-        else f"the path ended at {temperatures[-1]:.0f} K with {left[-1]:.1%} of liquid left",
+        "" if len(ends) else f"the path ended at {temperatures[-1]:.0f} K with {left[-1]:.1%} of liquid left",
         elements,
         temperatures[:stop],
         1.0 - left[:stop],
