@@ -136,7 +136,9 @@ def profile_figure(
         second = name.partition("#")[2] not in {"", "1"}
         # a phase begins and ends at zero: the line is not drawn along the axis
         present = parts[:, k] > 0
-        shown = present | np.roll(present, 1) | np.roll(present, -1)
+        shown = present.copy()
+        shown[1:] |= present[:-1]
+        shown[:-1] |= present[1:]
         axes.plot(
             T,
             np.where(shown, parts[:, k], np.nan),
