@@ -108,7 +108,7 @@ COMPOSITIONS = {
 }
 
 CHECKS = {
-    "element without a database": _case("check", "ReNb", names=("'NbRe'", "Re", "refractory9")),
+    "element without a database": _case("check", "ReNb", names=("'NbRe'", "Re", "refractory10")),
     "negative temperature": _case("check", "NbTi", "--temperature=-5", names=("--temperature", "-5")),
     "temperature zero": _case("check", "NbTi", "--temperature", "0", names=("--temperature", "0")),
     "temperature out of range": _case(

@@ -1,4 +1,4 @@
-"""Phase stability by pycalphad: a nine-element refractory database of the project's own, or any TDB.
+"""Phase stability by pycalphad: a ten-element refractory database of the project's own, or any TDB.
 
 Importing this package does not import pycalphad (1.5 s): the first question does.
 """
