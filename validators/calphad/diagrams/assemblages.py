@@ -116,11 +116,11 @@ class Equilibria:
         for place, answer in enumerate(answers):
             if answer is None or self._confirm:
                 composition = Composition.from_fractions(self.elements, x[place])
-                found = self._minimise(composition, float(T[place]), starts[place])
-                lower = answer is not None and not (
-                    found.phases and found.gibbs_energy <= answer.gibbs_energy + _LOWER_J
-                )
-                answers[place] = answer if lower else found
+                minimised = self._minimise(composition, float(T[place]), starts[place])
+                if answer is None or (
+                    minimised.phases and minimised.gibbs_energy <= answer.gibbs_energy + _LOWER_J
+                ):
+                    answers[place] = minimised
                 done += 1
                 if progress is not None:
                     progress(done, len(x))
