@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from benchmarks.binary_invariants import Compared, Published, compare, main, read_published, table
 from hea_loop.errors import InputError
+from validators.calphad.tables import load_tables
 
 DOCS = Path(__file__).parents[1] / "docs" / "database.md"
 
@@ -54,6 +56,21 @@ def test_documentation_shows_what_the_command_finds(found: list[Compared]) -> No
                 assert float(there) == pytest.approx(float(here), abs=1.01), shown
             else:
                 assert there == here, shown
+
+
+def test_documentation_counts_the_rows_as_they_are() -> None:
+    tables = load_tables()
+    attribution = {r.key: r.attribution for r in tables.references}
+    rows = [p for p in tables.parameters if "AL" not in p.elements]
+    kinds = Counter(attribution[p.reference] for p in rows)
+    text = " ".join(DOCS.read_text(encoding="utf-8").split())
+    assert f"Of the {len(rows)} rows without Al {kinds['estimate']} are estimates" in text
+    assert (
+        f"Of the {len(rows) - kinds['estimate']} published rows without Al {kinds['stated']} are stated"
+        in text
+    )
+    assert f"{kinds['matched']} matched, {kinds['attributed']} attributed" in text
+    assert f"{kinds['untraced']} untraced" in text
 
 
 def test_a_difference_beyond_the_limits_needs_a_remark() -> None:
