@@ -26,7 +26,7 @@ __all__ = ["GAP_J", "Assemblage", "stable_assemblage"]
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-_ROUNDS: Final = (7, 4, 4, 4)  # of column generation before each attempt of Newton's method
+_ROUNDS: Final = (7, 4, 4, 4, 6, 6, 6)  # of column generation before each attempt of Newton's method
 GAP_J: Final = 1.0
 """J/mol by which the energy of an assemblage that counts as found may lie above the minimum."""
 
@@ -93,6 +93,14 @@ class _Programme:
         self.fractions = np.maximum((self.inverse @ self.x)[:, :, 0], 0.0)
         self.potentials = (self.energies[:, None, :] @ self.inverse)[:, 0, :]
 
+    def part(self, which: Index) -> _Programme:
+        """Those of some of the alloys."""
+        new = object.__new__(_Programme)
+        for name, value in self.__dict__.items():
+            # potentials, as all else, have the alloys first
+            setattr(new, name, value[which])
+        return new
+
     def take(self, compositions: Array, energies: Array, phases: Index, y: Array) -> None:
         """Pivot until none of these points, ``(n, k, ...)``, lies below the plane."""
         everyone = np.arange(len(self.x))
@@ -133,8 +141,9 @@ def stable_assemblage(
         coefficients: Of every family of the batch, :meth:`Batch.at`.
         near: Assemblages of the same alloys at another temperature, to begin with.
     """
+    search = _Search(batch, list(among), list(coefficients), {})
     if near is None:
-        return _generate(batch, among, coefficients)
+        return _generate(search)
     result = _empty(batch)
     begin = np.isfinite(near.potentials).all(axis=0)
     plane = np.where(begin, near.potentials, 0.0)
@@ -142,26 +151,46 @@ def stable_assemblage(
     refined = clusters.refine(plane)
     usable = np.isfinite(refined).all(axis=0) & begin
     plane = np.where(usable, refined, plane)
-    _, lowest = _below(batch, among, coefficients, plane, {}, result.y.shape[2])
+    _, lowest = _below(search, plane)
     _keep(result, batch.x, plane, np.where(usable, -lowest, np.inf), clusters)
     rest = np.flatnonzero(result.gap >= GAP_J)
     if len(rest):
-        part, chosen, at = _part(batch, among, coefficients, rest)
-        result.put(rest, _generate(part, chosen, at))
+        search.held.clear()
+        result.put(rest, _generate(search.take(rest)))
     return result
 
 
-def _part(
-    batch: Batch, among: Sequence[int], coefficients: Sequence[Coefficients], which: Index
-) -> tuple[Batch, list[int], list[Coefficients]]:
-    """The same for some of the alloys."""
-    temperatures = np.full(batch.x.shape[1], np.nan)
-    for k in among:
-        temperatures[batch.families[k].alloy] = coefficients[k].T
-    part = batch.take(which)
-    roles = {batch.families[k].role for k in among}
-    chosen = [k for k, family in enumerate(part.families) if family.role in roles]
-    return part, chosen, part.at(temperatures[which])
+@dataclass(slots=True)
+class _Search:
+    """A batch with what was found for it so far.
+
+    Attributes:
+        batch: The alloys.
+        among: Which of its families may form.
+        coefficients: Of every family.
+        held: For each family the points to begin with, ``(dof, k, entries)``.
+    """
+
+    batch: Batch
+    among: list[int]
+    coefficients: list[Coefficients]
+    held: dict[int, Array]
+
+    def take(self, which: Index) -> _Search:
+        """The same for some of the alloys, ascending."""
+        among: list[int] = []
+        coefficients: list[Coefficients] = []
+        held: dict[int, Array] = {}
+        for k, family in enumerate(self.batch.families):
+            kept = np.flatnonzero(np.isin(family.alloy, which))
+            if not len(kept):
+                continue  # as Batch.take leaves it out
+            if k in self.among:
+                among.append(len(coefficients))
+            if k in self.held:
+                held[len(coefficients)] = self.held[k][:, :, kept]
+            coefficients.append(self.coefficients[k].take(kept))
+        return _Search(self.batch.take(which), among, coefficients, held)
 
 
 def _empty(batch: Batch) -> Assemblage:
@@ -177,37 +206,48 @@ def _empty(batch: Batch) -> Assemblage:
     )
 
 
-def _generate(batch: Batch, among: Sequence[int], coefficients: Sequence[Coefficients]) -> Assemblage:
+def _generate(search: _Search) -> Assemblage:
     """From nothing: columns, then Newton, then again for the alloys that are not there yet."""
-    result = _empty(batch)
-    x = batch.x
+    everything = _empty(search.batch)
+    x, parent, at = search.batch.x, search.batch.parent, search.coefficients[0]
     c, n = x.shape
-    width = result.y.shape[2]
-    parent, at = batch.parent, coefficients[0]
     pure = np.empty((c, n))
     for k in range(c):
         corner = np.full((c, n), 1e-12)
         corner[k] = 1.0
         pure[k] = parent.potentials(corner, at)[0]
-    programme = _Programme(x, pure, int(batch.numbers[0][0]), width)
+    programme = _Programme(x, pure, int(search.batch.numbers[0][0]), search.batch.width)
     # the plane of the solution at the alloy's own composition is a better first one than that of the elements
     plane = parent.potentials(x, at)[1]
-    held: dict[int, Array] = {}
+    open_ = np.arange(n)
+    result = everything.take(open_)
     for rounds in _ROUNDS:
         for _ in range(rounds):
-            points, _ = _below(batch, among, coefficients, plane, held, width)
+            points, _ = _below(search, plane)
             programme.take(*points)
             plane = np.ascontiguousarray(programme.potentials.T)
-        clusters = Clusters(batch, among, coefficients, programme.phases, programme.fractions, programme.y)
+        clusters = Clusters(
+            search.batch,
+            search.among,
+            search.coefficients,
+            programme.phases,
+            programme.fractions,
+            programme.y,
+        )
         refined = clusters.refine(plane)
         plane = np.where(np.isfinite(refined).all(axis=0), refined, plane)
-        points, lowest = _below(batch, among, coefficients, plane, held, width)
-        _keep(result, x, plane, -lowest, clusters)
-        if (result.gap < GAP_J).all():
+        points, lowest = _below(search, plane)
+        _keep(result, search.batch.x, plane, -lowest, clusters)
+        everything.put(open_, result)
+        rest = np.flatnonzero(result.gap >= GAP_J)
+        if not len(rest):
             break
         programme.take(*points)
+        if len(rest) < len(open_):
+            open_, result = open_[rest], result.take(rest)
+            search, programme = search.take(rest), programme.part(rest)
         plane = np.ascontiguousarray(programme.potentials.T)
-    return result
+    return everything
 
 
 def _keep(result: Assemblage, x: Array, plane: Array, gap: Array, clusters: Clusters) -> None:
@@ -222,19 +262,13 @@ def _keep(result: Assemblage, x: Array, plane: Array, gap: Array, clusters: Clus
     result.energy[better] = (x * plane).sum(axis=0)[better]
 
 
-def _below(
-    batch: Batch,
-    among: Sequence[int],
-    coefficients: Sequence[Coefficients],
-    plane: Array,
-    held: dict[int, Array],
-    width: int,
-) -> tuple[tuple[Array, Array, Index, Array], Array]:
+def _below(search: _Search, plane: Array) -> tuple[tuple[Array, Array, Index, Array], Array]:
     """The minima of every phase against the planes, in rows for each alloy, and the lowest distance."""
-    c, count = batch.x.shape
+    batch, coefficients, held = search.batch, search.coefficients, search.held
+    (c, count), width = batch.x.shape, batch.width
     lowest = np.zeros(count)
     rows: list[tuple[Array, Array, Index, Array]] = []
-    for k in among:
+    for k in search.among:
         family = batch.families[k]
         found, owner = minima(family, coefficients[k], plane, more=held.get(k), kept=_POINTS)
         amounts = family.amounts(found.y, owner)
