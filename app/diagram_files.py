@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Table", "as_csv", "diagram_progress", "rendered", "write_whole"]
 
 _SECONDS_BETWEEN_LINES: Final = 15.0
-_DPI: Final = 140
+_DPI: Final = 110
 
 
 @contextmanager

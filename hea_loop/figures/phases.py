@@ -226,7 +226,7 @@ def solidification_figure(
         left.set_ylim(float(T.min()) - margin, float(T.max()) + margin)
     left.set_xlabel("mole fraction of solid")
     left.set_ylabel("temperature / K")
-    left.legend(frameon=False, fontsize=8, labelcolor=INK, loc="lower left")
+    left.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right")
     colours = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#7f5539")
     for m, element in enumerate(elements):
         right.plot(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from hea_loop.composition import Composition
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.diagrams.assemblages import Progress
-from validators.calphad.diagrams.columns import Column, Transition, columns, require_range
+from validators.calphad.diagrams.columns import Column, ColumnSearch, Transition, field_of, require_range
 from validators.calphad.equilibrium import BCC, MAX_TEMPERATURE_K, PhaseEquilibrium
 from validators.calphad.screening import NotVectorisable, melting_range
 from validators.calphad.screening.system import is_liquid
@@ -33,6 +34,9 @@ DEFAULT_LOW_K: Final = 600.0
 """Where a profile begins unless it is said otherwise: metals reach no equilibrium below."""
 
 _STEP_K: Final = 25.0
+_STEEP: Final = 0.05  # of a phase fraction between neighbours, which a curve would show as a kink
+_LEAST_STEP_K: Final = 3.0
+_SMOOTHINGS: Final = 3
 _ABOVE_LIQUIDUS_K: Final = 60.0
 _UNKNOWN_LIQUIDUS_K: Final = 4200.0  # above the melting point of every metal (W, 3695 K)
 
@@ -180,10 +184,28 @@ def phase_profile(
     grid = np.linspace(low, high, max(2, math.ceil((high - low) / step_K) + 1))
     elements = composition.elements
     x = np.array([composition.fraction_vector(elements)])
-    column = columns(
-        x, elements, grid, database, tolerance_K=tolerance_K, confirm=confirm, progress=progress
-    )[0]
+    search = ColumnSearch(database, elements, tolerance_K=tolerance_K, confirm=confirm, progress=progress)
+    search.add(x, grid)
+    for _ in range(_SMOOTHINGS):
+        between = _steep(search.column(0))
+        if not between:
+            break
+        search.ask(np.zeros(len(between), dtype=np.intp), np.array(between))
+    column = search.column(0)
     return _profile(composition, database.name, "confirm" if confirm else "screen", column)
+
+
+def _steep(column: Column) -> list[float]:
+    """Middles of neighbouring temperatures between which phases of one field change a lot: near a gap's top."""
+    answers = column.converged
+    result = []
+    for low, high in pairwise(answers):
+        if high.temperature_K - low.temperature_K <= _LEAST_STEP_K or field_of(low) != field_of(high):
+            continue
+        amounts = [sorted((p.name, p.fraction) for p in answer.phases) for answer in (low, high)]
+        if max(abs(a - b) for (_, a), (_, b) in zip(*amounts, strict=True)) > _STEEP:
+            result.append((low.temperature_K + high.temperature_K) / 2)
+    return result
 
 
 def _profile(composition: Composition, database: str, tier: str, column: Column) -> PhaseProfile:
