@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from app import campaign_commands, material_commands, queue_commands
+from app import calphad_commands, campaign_commands, material_commands, queue_commands
 from app.options import DatabaseUrl, Json
 from app.output import note, print_error, print_json, print_text
 from hea_loop.errors import HeaLoopError
@@ -77,6 +77,7 @@ application.command()(campaign_commands.run)
 application.command()(campaign_commands.status)
 application.command()(campaign_commands.report)
 application.add_typer(queue_commands.queue, name="queue")
+application.add_typer(calphad_commands.calphad, name="calphad")
 application.command()(material_commands.show)
 application.command()(material_commands.predict)
 application.command()(material_commands.check)

@@ -15,6 +15,7 @@ from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from hea_loop.generators import Generator, TrainingData, generator_named
 from hea_loop.prediction import predict_array
+from hea_loop.properties import CALPHAD_TARGETS
 from hea_loop.scoring import KnownValue, judge
 from validators.calphad import CalphadSettings
 
@@ -41,9 +42,12 @@ def calphad_settings(campaign: Campaign) -> CalphadSettings:
         else []
     )
     properties = [p for p in ("single_phase_bcc",) if p in campaign.verdicts]
-    properties += [p for p in ("solidus",) if p in campaign.targets]
+    properties += [p for p in CALPHAD_TARGETS if p in campaign.targets]
     return CalphadSettings(
-        database=validator.database, temperatures_K=tuple(temperatures), properties=tuple(properties)
+        database=validator.database,
+        temperatures_K=tuple(temperatures),
+        properties=tuple(properties),
+        allow_missing_binaries=validator.allow_missing_binaries,
     )
 
 
@@ -61,7 +65,7 @@ def calphad_request(campaign: Campaign) -> JobRequest:
 
 
 def check_campaign(campaign: Campaign) -> None:
-    """Refuse what would fail later: an unknown strategy, a missing database, elements that it does not have.
+    """Refuse what would fail later: an unknown strategy, a missing database, elements or binaries that it lacks.
 
     Raises:
         InputError: The first thing that cannot work, by its field.
@@ -78,6 +82,9 @@ def check_campaign(campaign: Campaign) -> None:
             f"{', '.join(lacking)} is not in the CALPHAD database {settings.database}",
             f"use elements of {', '.join(database.elements)}, or give validators.calphad.database a TDB that has them",
         )
+    database.require_elements(
+        palette, settings.temperatures_K, field="palette.elements", value="-".join(palette)
+    )
 
 
 FloatArray = NDArray[np.float64]

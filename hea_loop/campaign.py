@@ -153,6 +153,8 @@ class CalphadValidator(_Part):
     """How many candidates the campaign may send, over all iterations."""
     database: str = "refractory9"
     """Name of a packaged database, or the path of a TDB (relative to the campaign file)."""
+    allow_missing_binaries: bool = False
+    """Take binaries that the database does not describe as ideal solutions, in place of refusing the palette."""
 
 
 class Validators(_Part):

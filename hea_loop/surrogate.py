@@ -1,15 +1,16 @@
 """What the validators will answer: learned from every answer so far, with how sure that is.
 
 Two kinds of question are learned. A numeric target that a validator decides (``solidus``): a Gaussian process
-on its difference from the rule-of-mixtures melting point. A verdict that has to hold at several temperatures:
-a Gaussian process on how many of them hold, so that an alloy that misses one temperature of four tells more
-than a bare no; the probability of a yes at all of them is the mass beyond the threshold between "all" and
-"all but one" (classification by regression on the latent value: Rasmussen and Williams, Gaussian Processes
-for Machine Learning, 2006, section 6.5, ISBN 026218253X). The inputs are the atomic fractions and the size
-mismatch, which decides about Laves phases and miscibility gaps.
+on its difference from a prior mean, which for the solidus is the rule-of-mixtures melting point. A verdict that
+has to hold at several temperatures: a Gaussian process on how many of them hold, so that an alloy that misses
+one temperature of four tells more than a bare no; the probability of a yes at all of them is the mass beyond
+the threshold between "all" and "all but one" (classification by regression on the latent value: Rasmussen and
+Williams, Gaussian Processes for Machine Learning, 2006, section 6.5, ISBN 026218253X). The inputs are the
+atomic fractions and the size mismatch, which decides about Laves phases and miscibility gaps.
 
-Before anything is known the answers are the prior: a verdict holds with probability 0.5, and the solidus lies
-below the rule-of-mixtures melting point by a wide guess.
+Before anything is known the answers are the prior: a verdict holds with probability 0.5, the solidus and the
+other temperatures of melting lie about the rule-of-mixtures melting point by a wide guess, and a probability
+may be anything.
 """
 
 from __future__ import annotations
@@ -38,9 +39,28 @@ MOST_ANSWERS: Final = 500
 _FEWEST_TO_TUNE: Final = 15
 """With fewer answers the kernel keeps its starting values: the likelihood of so few prefers extremes."""
 
-_SOLIDUS_BELOW_MELTING_K: Final = (400.0, 300.0)
-"""Mean and spread of rule-of-mixtures melting point minus solidus before any answer: a wide guess, which the
-answers replace from the second on. Only the solidus is asked of validators so far (``hea_loop.campaign``)."""
+
+@dataclass(frozen=True, slots=True)
+class _Prior:
+    """What is assumed of a numeric property before any answer: a wide guess, which the answers replace.
+
+    Attributes:
+        baseline: The predicted property that it is measured from; None for a number that stands for itself.
+        offset: Mean difference from the baseline, in the property's unit.
+        spread: Standard deviation of that difference.
+    """
+
+    baseline: str | None
+    offset: float
+    spread: float
+
+
+_PRIORS: Final = {
+    "solidus": _Prior("melting_temperature_rom", -400.0, 300.0),
+    "liquidus": _Prior("melting_temperature_rom", -150.0, 250.0),
+    "single_phase_bcc_probability": _Prior(None, 0.5, 0.3),
+}
+"""One for each numeric target that a validator answers (:data:`hea_loop.properties.CALPHAD_TARGETS`)."""
 
 _SIZE_MISMATCH_SCALE: Final = 10.0  # percent; brings the descriptor to the scale of the fractions
 
@@ -62,6 +82,7 @@ class Estimate:
 class _Numeric:
     name: str
     target: Target
+    baseline: str | None  # predicted property that is added to the process
     process: Any  # a fitted GaussianProcessRegressor, None without answers
     offset: float
     spread: float
@@ -170,9 +191,8 @@ def fit_surrogate(
     rows, kept = rows[-MOST_ANSWERS:], [_validated(values) for values in answers[-MOST_ANSWERS:]]
     symbols = tuple(elements)
     inputs = _inputs(rows, symbols)
-    mean = _prior_mean(rows, symbols)
     numeric = tuple(
-        _fit_numeric(name, target, inputs, mean, kept)
+        _fit_numeric(name, target, inputs, rows, symbols, kept)
         for name, target in campaign.targets.items()
         if name not in PREDICTED_PROPERTIES
     )
@@ -195,28 +215,33 @@ def _inputs(fractions: Array, elements: tuple[str, ...]) -> Array:
     return np.column_stack([rows, mismatch / _SIZE_MISMATCH_SCALE])
 
 
-def _prior_mean(fractions: Array, elements: tuple[str, ...]) -> Array:
-    if len(fractions) == 0:
-        return np.empty(0)
-    name = "melting_temperature_rom"
-    return predict_array(fractions, elements, (name,))[name]
+def _prior_mean(baseline: str | None, fractions: Array, elements: tuple[str, ...]) -> Array:
+    if len(fractions) == 0 or baseline is None:
+        return np.zeros(len(fractions))
+    return predict_array(fractions, elements, (baseline,))[baseline]
 
 
 def _fit_numeric(
-    name: str, target: Target, inputs: Array, mean: Array, answers: Sequence[Sequence[KnownValue]]
+    name: str,
+    target: Target,
+    inputs: Array,
+    fractions: Array,
+    elements: tuple[str, ...],
+    answers: Sequence[Sequence[KnownValue]],
 ) -> _Numeric:
+    prior = _PRIORS[name]
     found = [decisive_value(values, name) for values in answers]
     rows = [i for i, value in enumerate(found) if value is not None]
     y = np.array([value.value for value in found if value is not None])
-    y -= mean[rows]
-    below, prior_spread = _SOLIDUS_BELOW_MELTING_K
+    y -= _prior_mean(prior.baseline, fractions, elements)[rows]
     if len(rows) < 2:
-        return _Numeric(name, target, None, float(y.mean()) if rows else -below, prior_spread)
+        offset = float(y.mean()) if rows else prior.offset
+        return _Numeric(name, target, prior.baseline, None, offset, prior.spread)
     # few answers say little about the spread: mix the prior's in with the weight of four answers
-    spread = float(np.sqrt((len(y) * y.var() + 4 * prior_spread**2) / (len(y) + 4)))
+    spread = float(np.sqrt((len(y) * y.var() + 4 * prior.spread**2) / (len(y) + 4)))
     offset = float(y.mean())
     process = _fit(inputs[rows], (y - offset) / spread, noise=0.01)
-    return _Numeric(name, target, process, offset, spread)
+    return _Numeric(name, target, prior.baseline, process, offset, spread)
 
 
 def _fit_verdict(
@@ -272,4 +297,5 @@ def _numeric_estimate(
     else:
         mean, sigma = _predict(model.process, inputs)
         mean, sigma = mean * model.spread + model.offset, sigma * model.spread
-    return Estimate(mean + _prior_mean(np.asarray(fractions, dtype=float), elements), sigma)
+    rows = np.asarray(fractions, dtype=float)
+    return Estimate(mean + _prior_mean(model.baseline, rows, elements), sigma)

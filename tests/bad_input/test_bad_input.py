@@ -19,6 +19,22 @@ from tests.in_process_cli import hea_loop
 
 STORE = "hea_loop.sqlite"
 
+LACKING = b"""\
+ELEMENT VA VACUUM 0 0 0 !
+ELEMENT NB BCC_A2 92.9 5220 36.3 !
+ELEMENT TI HCP_A3 47.9 4810 30.6 !
+PHASE LIQUID % 1 1 !
+CONSTITUENT LIQUID : NB,TI : !
+PHASE BCC_A2 % 2 1 3 !
+CONSTITUENT BCC_A2 : NB,TI : VA : !
+PARAMETER G(LIQUID,NB;0) 298.15 29000-11*T; 6000 N !
+PARAMETER G(LIQUID,TI;0) 298.15 16000-9*T; 6000 N !
+PARAMETER G(BCC_A2,NB:VA;0) 298.15 0; 3000 N !
+PARAMETER G(BCC_A2,TI:VA;0) 298.15 0; 6000 N !
+PARAMETER G(BCC_A2,NB,TI:VA;0) 298.15 13000; 6000 N !
+"""
+"""A database that would do but for the liquid of Nb and Ti, and for Nb above 3000 K."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -107,6 +123,69 @@ CHECKS = {
     "TDB that is none": _case("check", "NbTi", "--database-file", "garbage.tdb", names=("garbage.tdb",)),
     "empty TDB": _case("check", "NbTi", "--database-file", "empty.txt", names=("empty.txt",)),
     "directory for a TDB": _case("check", "NbTi", "--database-file", "folder", names=("folder",)),
+    "TDB with NUL bytes": _case(
+        "check", "NbTi", "--database-file", "nul.txt", names=("database", "nul.txt", "not a text file")
+    ),
+    "TDB that is not UTF-8": _case(
+        "check", "NbTi", "--database-file", "latin.tdb", names=("database", "latin.tdb", "UTF-8", "line 2")
+    ),
+    "TDB with a broken line": _case(
+        "check", "NbTi", "--database-file", "broken.tdb", names=("database", "broken.tdb", "line 2")
+    ),
+    "TDB with a missing binary": _case(
+        "check", "NbTi", "--database-file", "binary.tdb", names=("composition", "'NbTi'", "Nb-Ti", "LIQUID")
+    ),
+    "TDB without the element": _case(
+        "check", "HfNb", "--database-file", "binary.tdb", names=("composition", "'HfNb'", "Hf", "binary")
+    ),
+    "TDB to 3000 K at 4000 K": _case(
+        "check",
+        "Nb",
+        "--database-file",
+        "binary.tdb",
+        "--temperature",
+        "4000",
+        names=("temperature_K", "4000", "3000 K"),
+    ),
+}
+
+DATABASES = {
+    "coverage of a missing TDB": _case(
+        "calphad", "coverage", "--database-file", "none.tdb", names=("database", "none.tdb")
+    ),
+    "coverage of a directory": _case(
+        "calphad", "coverage", "--database-file", "folder", names=("folder", "directory")
+    ),
+    "coverage of no element": _case("calphad", "coverage", "--elements", "-", names=("--elements", "'-'")),
+    "coverage of what is no element": _case(
+        "calphad", "coverage", "--elements", "Nb-Xx", names=("--elements", "Xx")
+    ),
+    "coverage of two palettes": _case(
+        "calphad", "coverage", "--elements", "Nb", "--campaign", "good.yaml", names=("--elements", "'Nb'")
+    ),
+    "coverage for a missing campaign": _case(
+        "calphad", "coverage", "--campaign", "none.yaml", names=("campaign", "none.yaml")
+    ),
+    "built with an element that is not ours": _case(
+        "calphad", "build", "--elements", "Nb-Re", names=("--elements", "Nb-Re")
+    ),
+    "built into a directory": _case(
+        "calphad", "build", "--out", "folder", names=("--out", "'folder'", "directory")
+    ),
+    "built below a file": _case("calphad", "build", "--out", "lines.txt/a.tdb", names=("--out", "lines.txt")),
+    "built in a read-only place": _case("calphad", "build", "--out", "/proc/a.tdb", names=("--out", "/proc")),
+    "parameters of an unknown phase": _case(
+        "calphad", "parameters", "--phase", "FOO", names=("--phase", "'FOO'", "BCC_A2")
+    ),
+    "parameters of an unknown status": _case(
+        "calphad", "parameters", "--status", "guess", names=("--status", "guess")
+    ),
+    "parameters of an element that is not ours": _case(
+        "calphad", "parameters", "--elements", "Nb-Re", names=("--elements", "Re")
+    ),
+    "ternaries of an element that is not there": _case(
+        "calphad", "ternaries", "--elements", "Nb-Re", names=("--elements", "Re")
+    ),
 }
 
 STORES = {
@@ -214,6 +293,7 @@ CAMPAIGNS = {name: _case("run", "bad.yaml", names=names) for name, (_, names) in
 GROUPS = {
     "composition": COMPOSITIONS,
     "check": CHECKS,
+    "database": DATABASES,
     "store": STORES,
     "decision": DECISIONS,
     "run": RUNS,
@@ -250,6 +330,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         "table.csv": b"alloy,phase\nNbTi,BCC\n,BCC\n",
         "header.csv": b"composition,phase\n",
         "garbage.tdb": b"PARAMETER G(BCC_A2 this is no database !!\n",
+        "latin.tdb": b"$ a comment\nELEMENT N\xe9 BCC_A2 1 1 1 !\n",
+        "broken.tdb": b"ELEMENT VA VACUUM 0 0 0 !\nELEMENT NB !\n",
+        "binary.tdb": LACKING,
         "good.yaml": GOOD.encode(),
     }
     for name, data in files.items():

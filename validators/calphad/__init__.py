@@ -9,15 +9,18 @@ from validators.calphad.screening import (
     MeltingRange,
     NotVectorisable,
     Screening,
+    SinglePhaseWindow,
     melting_range,
+    nearest_window,
     screen,
     screen_compositions,
+    single_phase_windows,
     starting_points,
 )
 from validators.calphad.settings import CalphadSettings
-from validators.calphad.solidus import Solidus, solidus
+from validators.calphad.solidus import Solidus, liquidus, solidus
 from validators.calphad.validation import validate, validate_many
-from validators.calphad.verdict import StabilityVerdict, confirm, screen_verdicts
+from validators.calphad.verdict import StabilityVerdict, confirm, confirm_at, screen_verdicts
 
 __all__ = [
     "CalphadDatabase",
@@ -27,15 +30,20 @@ __all__ = [
     "PhaseEntry",
     "PhaseEquilibrium",
     "Screening",
+    "SinglePhaseWindow",
     "Solidus",
     "StabilityVerdict",
     "confirm",
+    "confirm_at",
+    "liquidus",
     "load_database",
     "melting_range",
+    "nearest_window",
     "phases_at",
     "screen",
     "screen_compositions",
     "screen_verdicts",
+    "single_phase_windows",
     "solidus",
     "starting_points",
     "validate",

@@ -1,27 +1,55 @@
 """Compile the tables of the project's own database to a TDB.
 
-``python -m validators.calphad.build --out refractory9.tdb`` writes it for other programs; the validator
-compiles it in memory.
+``hea-loop calphad build`` writes it for other programs; the validator compiles it in memory.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass
 from textwrap import wrap
 from typing import Final
 
 from hea_loop.errors import InputError
-from validators.calphad.tables import Function, Parameter, Phase, Tables, functions_in, load_tables
+from validators.calphad.database import OWN_DATABASE
+from validators.calphad.tables import Function, Parameter, Phase, Reference, Tables, functions_in, load_tables
+from validators.calphad.tdb_text import STATUS_LINE
 
-__all__ = ["build_tdb", "main"]
+__all__ = ["BuiltDatabase", "build", "build_tdb"]
 
 _WIDTH: Final = 76  # Thermo-Calc reads lines of at most 80 characters
 _TERM: Final = re.compile(r"(?<![E(])(?=[+-])")
 _KINDS: Final = ("G", "TC", "BMAGN")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltDatabase:
+    """A compiled database and what is in it.
+
+    Attributes:
+        text: The TDB.
+        elements: Its elements.
+        phases: Its phases.
+        rows: Rows of the parameter table that are in it; several rows of one parameter are summed in the TDB.
+        published: Rows from the literature or a published database.
+        estimates: Rows that were estimated here.
+        untraced: Published rows whose source names no assessment for them.
+        references: References that it cites.
+        references_with_doi: Those of them with a DOI.
+        ternaries: Sets of three elements with a ternary parameter in liquid or bcc.
+    """
+
+    text: str
+    elements: tuple[str, ...]
+    phases: tuple[str, ...]
+    rows: int
+    published: int
+    estimates: int
+    untraced: int
+    references: int
+    references_with_doi: int
+    ternaries: tuple[tuple[str, ...], ...]
 
 
 def _wrap(line: str) -> str:
@@ -77,6 +105,17 @@ def _phase(phase: Phase, constituents: tuple[tuple[str, ...], ...]) -> list[str]
     ]
 
 
+def _notes(rows: list[Parameter]) -> list[str]:
+    """Comment lines: of which sources a parameter is the sum, and whether and why it is an estimate."""
+    references = tuple(dict.fromkeys(r.reference for r in rows))
+    text = [f"sum of rows from {', '.join(references)}"] if len(references) > 1 else []
+    if any(r.status == "estimate" for r in rows):
+        grounds = "; ".join(dict.fromkeys(r.remark for r in rows if r.status == "estimate"))
+        part = " in part" if any(r.status != "estimate" for r in rows) else ""
+        text.append(f"ESTIMATE{part}: {grounds}".replace("$", "").replace("!", ""))
+    return [f"$ {line}" for note in text for line in wrap(note, _WIDTH)]
+
+
 def _parameter(rows: list[Parameter], known: frozenset[str]) -> str:
     first = rows[0]
     if {(r.low_K, r.high_K) for r in rows} != {(first.low_K, first.high_K)} or first.kind not in _KINDS:
@@ -122,12 +161,22 @@ def build_tdb(elements: Iterable[str] | None = None) -> str:
     """Compile the tables to the text of a TDB; the same tables give the same text.
 
     Args:
-        elements: Symbols to restrict it to; all nine when None. Phases, parameters and functions that need
+        elements: Symbols to restrict it to; all of the tables when None. Phases, parameters and functions that need
             another element are left out.
 
     Raises:
         InputError: An element that the tables do not have.
         ValueError: The tables contradict themselves: an undefined function, a gap between intervals.
+    """
+    return build(elements).text
+
+
+def build(elements: Iterable[str] | None = None) -> BuiltDatabase:
+    """The same with what is in it, counted.
+
+    Raises:
+        InputError: An element that the tables do not have.
+        ValueError: The tables contradict themselves.
     """
     tables = load_tables()
     chosen = _chosen(elements, tables)
@@ -139,12 +188,48 @@ def build_tdb(elements: Iterable[str] | None = None) -> str:
     ]
     names = {phase.name for phase, _ in phases}
     parameters = [p for p in tables.parameters if p.elements <= chosen and p.phase in names]
+    cited = {p.reference for p in parameters} | {e.reference for e in tables.elements}
+    references = [r for r in tables.references if r.key in cited]
+    untraced = {r.key for r in references if r.attribution == "untraced"}
+    return BuiltDatabase(
+        _text(tables, chosen, phases, parameters, references),
+        tuple(e.symbol.capitalize() for e in tables.elements if e.symbol in chosen),
+        tuple(sorted(names)),
+        len(parameters),
+        sum(p.status == "published" for p in parameters),
+        sum(p.status == "estimate" for p in parameters),
+        sum(p.status == "published" and p.reference in untraced for p in parameters),
+        len(references),
+        sum(bool(r.doi) for r in references),
+        tuple(
+            sorted(
+                {
+                    tuple(sorted(e.capitalize() for e in p.elements))
+                    for p in parameters
+                    if p.phase in {"LIQUID", "BCC_A2"}
+                    and any(len(s) == len(p.elements) == 3 for s in p.constituents)
+                }
+            )
+        ),
+    )
+
+
+def _text(
+    tables: Tables,
+    chosen: frozenset[str],
+    phases: list[tuple[Phase, tuple[tuple[str, ...], ...]]],
+    parameters: list[Parameter],
+    references: list[Reference],
+) -> str:
+    names = {phase.name for phase, _ in phases}
     known = frozenset(f.name for f in tables.functions)
     estimates = sum(p.status == "estimate" for p in parameters)
+    symbols = " ".join(e.symbol.capitalize() for e in tables.elements if e.symbol in chosen)
     text = [
-        "$ refractory9: liquid, bcc, hcp and Laves phases of nine refractory metals",
-        "$ compiled from validators/calphad/data; the sources are at the end",
+        *(f"$ {line}" for line in wrap(f"{OWN_DATABASE}: {symbols}; {', '.join(sorted(names))}", _WIDTH)),
+        "$ compiled from validators/calphad/data of hea-loop; the sources are at the end",
         f"$ {len(parameters)} parameter rows, {estimates} of them estimates",
+        STATUS_LINE,
         "ELEMENT /- ELECTRON_GAS 0 0 0 !",
         "ELEMENT VA VACUUM 0 0 0 !",
     ]
@@ -165,41 +250,14 @@ def build_tdb(elements: Iterable[str] | None = None) -> str:
         for p in parameters:
             if p.phase == phase.name:
                 grouped.setdefault((p.kind, p.constituents, p.order), []).append(p)
-        text += [_parameter(rows, known) for rows in grouped.values()]
-    cited = {p.reference for p in parameters} | {e.reference for e in tables.elements}
+        for rows in grouped.values():
+            text += [*_notes(rows), _parameter(rows, known)]
     text += ["LIST_OF_REFERENCES", "NUMBER SOURCE"]
     text += [
         "\n    ".join(
             wrap(f"{r.key} '{r.citation}{'; doi ' + r.doi if r.doi else ''} ({r.attribution})'", _WIDTH)
         )
-        for r in tables.references
-        if r.key in cited
+        for r in references
     ]
-    return "\n ".join(["", *text, "!"]).lstrip("\n") + "\n"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write the TDB to ``--out``, or to standard output."""
-    parser = argparse.ArgumentParser(prog="python -m validators.calphad.build", description=build_tdb.__doc__)
-    parser.add_argument("--out", type=Path, help="file to write; standard output when left out")
-    parser.add_argument("--elements", nargs="+", help="restrict to these elements")
-    options = parser.parse_args(arguments)
-    try:
-        text = build_tdb(options.elements)
-        if options.out is None:
-            sys.stdout.write(text)
-        else:
-            options.out.write_text(text, encoding="utf-8")
-    except InputError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(
-            f"--out = {str(options.out)!r}: cannot be written ({error.strerror}); give another path\n"
-        )
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    # a comment begins in the first column, as Thermo-Calc wants it, a command does not
+    return "".join(f"{line}\n" if line.startswith("$") else f" {line}\n" for line in [*text, "!"])

@@ -102,6 +102,10 @@ class PhaseEquilibrium:
         """Whether a liquid is among the phases, by the names that databases give to it."""
         return any(p.name.startswith(("LIQUID", "IONIC_LIQ")) for p in self.phases)
 
+    def is_liquid(self) -> bool:
+        """Whether there is nothing but liquid, in one or in two compositions."""
+        return all(p.name.startswith(("LIQUID", "IONIC_LIQ")) for p in self.phases)
+
 
 def require_temperature(temperature_K: float, field: str = "temperature_K") -> float:
     """Return the temperature if thermodynamic descriptions are defined at it.

@@ -11,12 +11,15 @@ from typing import Any, Final
 from hea_loop.errors import InputError
 from validators.calphad.database import OWN_DATABASE, CalphadDatabase, load_database
 from validators.calphad.equilibrium import BCC, GRID_DENSITIES, PRESENT_ABOVE, require_temperature
+from validators.calphad.screening.window import GRID_K
 from validators.calphad.solidus import require_liquid, require_tolerance
 
 __all__ = ["ANSWERED", "CalphadSettings"]
 
-ANSWERED: Final = ("single_phase_bcc", "phase_fraction", "solidus")
+ANSWERED: Final = ("single_phase_bcc", "phase_fraction", "solidus", "liquidus")
 """Properties that the validator can answer."""
+
+_OF_MELTING: Final = frozenset({"solidus", "liquidus"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,10 @@ class CalphadSettings:
         database: ``refractory9`` or the path of a TDB.
         temperatures_K: Temperatures of the verdict and of the phase fractions, K, each once, in ascending
         order.
-        properties: Which of ``single_phase_bcc``, ``phase_fraction`` and ``solidus``.
-        solidus_tolerance_K: Width of the bracket that the solidus is narrowed to, K.
+        properties: Which of ``single_phase_bcc``, ``phase_fraction``, ``solidus`` and ``liquidus``.
+        solidus_tolerance_K: Width of the bracket that solidus and liquidus are narrowed to, K.
+        allow_missing_binaries: Take binaries that the database does not describe as ideal; otherwise alloys
+            with such a binary are refused. No part of the configuration: it changes no answer.
 
     Raises:
         InputError: A temperature, property or tolerance that cannot be answered; the database is read only
@@ -39,6 +44,7 @@ class CalphadSettings:
     temperatures_K: tuple[float, ...] = (1273.15,)
     properties: tuple[str, ...] = ("single_phase_bcc", "solidus")
     solidus_tolerance_K: float = 1.0
+    allow_missing_binaries: bool = False
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.properties) - set(ANSWERED))
@@ -49,13 +55,18 @@ class CalphadSettings:
                 f"{unknown[0]} is not answered by pycalphad here" if unknown else "asks for nothing",
                 f"choose among {', '.join(ANSWERED)}",
             )
-        if not self.temperatures_K and set(self.properties) != {"solidus"}:
+        if not self.temperatures_K and self.asks_for_phases:
             raise InputError("temperatures_K", [], "is empty", "give at least one temperature in kelvin")
         temperatures = tuple(sorted({require_temperature(t, "temperatures_K") for t in self.temperatures_K}))
         object.__setattr__(self, "temperatures_K", temperatures)
         object.__setattr__(self, "properties", tuple(p for p in ANSWERED if p in self.properties))
         object.__setattr__(self, "database", str(self.database))
         require_tolerance(self.solidus_tolerance_K, "solidus_tolerance_K")
+
+    @property
+    def asks_for_phases(self) -> bool:
+        """Whether anything at the temperatures is asked for."""
+        return bool(set(self.properties) - _OF_MELTING)
 
     def load(self) -> CalphadDatabase:
         """The database.
@@ -64,7 +75,7 @@ class CalphadSettings:
             InputError: It cannot be used, or has no phase to answer what is asked with: a verdict on BCC without
                 a BCC phase would be a no for every alloy.
         """
-        database = load_database(self.database)
+        database = load_database(self.database, allow_missing_binaries=self.allow_missing_binaries)
         if "single_phase_bcc" in self.properties and BCC not in database.phases:
             raise InputError(
                 "database",
@@ -72,7 +83,7 @@ class CalphadSettings:
                 f"has no phase {BCC}, so single_phase_bcc cannot be answered",
                 f"name its disordered BCC phase {BCC}, or use another database",
             )
-        if "solidus" in self.properties:
+        if _OF_MELTING & set(self.properties):
             require_liquid(database)
         return database
 
@@ -96,6 +107,8 @@ class CalphadSettings:
             "solidus_tolerance_K": self.solidus_tolerance_K,
             "grid_densities": [list(density) for density in GRID_DENSITIES],
             "present_above": PRESENT_ABOVE,
+            "starting_points": "screening",
+            "window_grid_K": GRID_K,
         }
 
     def configuration_hash(self) -> str:

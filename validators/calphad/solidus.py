@@ -1,21 +1,32 @@
-"""The solidus: the highest temperature at which no liquid is stable."""
+"""Solidus and liquidus: the temperatures at which liquid appears on heating, and at which nothing else is left.
+
+Both by bisection on real equilibria. Screening's value, where there is one, only says where to begin.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
-from validators.calphad.equilibrium import MAX_TEMPERATURE_K, MIN_TEMPERATURE_K, phases_at
+from validators.calphad.equilibrium import MAX_TEMPERATURE_K, MIN_TEMPERATURE_K, PhaseEquilibrium, phases_at
+from validators.calphad.screening import NotVectorisable, melting_range
 from validators.outcome import OutcomeStatus
 
-__all__ = ["Solidus", "require_liquid", "require_tolerance", "solidus"]
+__all__ = ["Solidus", "liquidus", "require_liquid", "require_tolerance", "solidus"]
 
 _FIRST_STEP_K: Final = 128.0
+_NEAR_STEP_K: Final = 1.0  # first step from screening's value, which is mostly right to 1 K
+_GROWTH: Final = 4
 _BELOW_RULE: Final = 0.95  # a first guess only: alloys begin to melt below the average of their elements
+
+_Melts = Callable[[PhaseEquilibrium], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +61,24 @@ class _Search:
     On a lattice the temperatures asked for do not depend on where the search began, so an answer neither.
     """
 
-    def __init__(self, composition: Composition, database: CalphadDatabase, tolerance_K: float) -> None:
+    def __init__(
+        self,
+        composition: Composition,
+        database: CalphadDatabase,
+        tolerance_K: float,
+        melts: _Melts,
+        name: str,
+    ) -> None:
         self._composition = composition
         self._database = database
         self._step = tolerance_K
         self._lowest = math.ceil(MIN_TEMPERATURE_K / tolerance_K)
         self._highest = math.floor(MAX_TEMPERATURE_K / tolerance_K)
+        self._melts = melts
+        self._name = name
         self.equilibria = 0
 
-    def _liquid(self, index: int) -> bool:
+    def _above(self, index: int) -> bool:
         self.equilibria += 1
         found = phases_at(
             self._composition,
@@ -67,29 +87,29 @@ class _Search:
             keep_grid=False,
         )
         if found.status is not OutcomeStatus.CONVERGED:
-            raise _Unanswered(found.status, f"solidus: {found.message}")
-        return found.has_liquid()
+            raise _Unanswered(found.status, f"{self._name}: {found.message}")
+        return self._melts(found)
 
-    def run(self, guess_K: float) -> float:
-        stride = max(1, round(_FIRST_STEP_K / self._step))
+    def run(self, guess_K: float, first_step_K: float) -> float:
+        stride = max(1, round(first_step_K / self._step))
         low = high = min(max(round(guess_K / self._step), self._lowest), self._highest)
-        if self._liquid(low):
-            while self._liquid(low := max(low - stride, self._lowest)):
+        if self._above(low):
+            while self._above(low := max(low - stride, self._lowest)):
                 if low == self._lowest:
                     raise _Unanswered(
-                        OutcomeStatus.UNCONVERGED, f"solidus: liquid down to {MIN_TEMPERATURE_K} K"
+                        OutcomeStatus.UNCONVERGED, f"{self._name}: liquid down to {MIN_TEMPERATURE_K} K"
                     )
-                high, stride = low, stride * 2
+                high, stride = low, stride * _GROWTH
         else:
-            while not self._liquid(high := min(high + stride, self._highest)):
+            while not self._above(high := min(high + stride, self._highest)):
                 if high == self._highest:
                     raise _Unanswered(
-                        OutcomeStatus.UNCONVERGED, f"solidus: no liquid up to {MAX_TEMPERATURE_K:.0f} K"
+                        OutcomeStatus.UNCONVERGED, f"{self._name}: solid up to {MAX_TEMPERATURE_K:.0f} K"
                     )
-                low, stride = high, stride * 2
+                low, stride = high, stride * _GROWTH
         while high - low > 1:
             middle = (low + high) // 2
-            if self._liquid(middle):
+            if self._above(middle):
                 high = middle
             else:
                 low = middle
@@ -123,7 +143,8 @@ def solidus(composition: Composition, database: CalphadDatabase, *, tolerance_K:
     """Find the solidus by bisection on real equilibria.
 
     It assumes that once liquid has appeared on heating it stays; an alloy with a retrograde liquid (none is
-    known in this database) would get one of its several answers. Nine to eleven equilibria for 1 K.
+    known in this database) would get one of its several answers. Four to six equilibria for 1 K where
+    screening knows the solidus, ten to thirteen otherwise.
 
     Args:
         composition: Any composition of the database's elements.
@@ -134,16 +155,45 @@ def solidus(composition: Composition, database: CalphadDatabase, *, tolerance_K:
         InputError: An element that the database does not have, a database without a liquid, a tolerance out
             of range.
     """
+    return _found(composition, database, tolerance_K, PhaseEquilibrium.has_liquid, "solidus")
+
+
+def liquidus(composition: Composition, database: CalphadDatabase, *, tolerance_K: float = 1.0) -> Solidus:
+    """Find the liquidus, the lowest temperature at which nothing but liquid is stable; as :func:`solidus`."""
+    return _found(composition, database, tolerance_K, PhaseEquilibrium.is_liquid, "liquidus")
+
+
+def _found(
+    composition: Composition, database: CalphadDatabase, tolerance_K: float, melts: _Melts, name: str
+) -> Solidus:
     require_tolerance(tolerance_K)
     database.require(composition)
     require_liquid(database)
-    search = _Search(composition, database, tolerance_K)
+    search = _Search(composition, database, tolerance_K, melts, name)
     try:
-        guess = _first_guess(composition, database)
-        middle = search.run(guess)
+        guess = _screened_guess(composition, database, name)
+        if guess is None:
+            middle = search.run(_first_guess(composition, database), _FIRST_STEP_K)
+        else:
+            middle = search.run(guess, _NEAR_STEP_K)
     except _Unanswered as reason:
         return Solidus(reason.status, message=reason.message, equilibria=search.equilibria)
     return Solidus(OutcomeStatus.CONVERGED, middle, tolerance_K, equilibria=search.equilibria)
+
+
+def _screened_guess(composition: Composition, database: CalphadDatabase, name: str) -> float | None:
+    """Screening's value, None where it has none."""
+    try:
+        melting = melting_range(
+            np.array([composition.fraction_vector(composition.elements)]),
+            composition.elements,
+            database,
+            liquidus=name == "liquidus",
+        )
+    except NotVectorisable:
+        return None
+    value = melting.solidus_K if name == "solidus" else melting.liquidus_K
+    return float(value[0]) if math.isfinite(value[0]) else None
 
 
 def _first_guess(composition: Composition, database: CalphadDatabase) -> float:
@@ -158,5 +208,6 @@ def _melting_point(element: str, database: CalphadDatabase) -> float:
     known = database.melting_points
     if element not in known:
         pure = Composition.from_amounts({element: 1.0})
-        known[element] = _Search(pure, database, 1.0).run(2000.0)
+        search = _Search(pure, database, 1.0, PhaseEquilibrium.has_liquid, "melting point")
+        known[element] = search.run(2000.0, _FIRST_STEP_K)
     return known[element]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
-from validators.calphad.equilibrium import PhaseEquilibrium, phases_at
 from validators.calphad.settings import CalphadSettings
-from validators.calphad.solidus import solidus
+from validators.calphad.solidus import liquidus, solidus
+from validators.calphad.verdict import StabilityVerdict, confirm_at
 from validators.outcome import Outcome, OutcomeStatus, OutcomeValue
 
 __all__ = ["validate", "validate_many"]
@@ -28,45 +28,44 @@ def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
         settings: What is asked.
 
     Returns:
-        Per temperature one ``single_phase_bcc`` (1.0 or 0.0, the phases with their fractions in its detail)
-        and one ``phase_fraction`` per phase entry; one ``solidus`` (K); each only if asked for.
+        Per temperature one ``single_phase_bcc`` (1.0 or 0.0; in its detail what
+        :meth:`validators.calphad.verdict.StabilityVerdict.detail` says: phases with their fractions, competing
+        phase, driving force, window) and one ``phase_fraction`` per phase entry; one ``solidus`` and one
+        ``liquidus`` (K); each only if asked for.
 
     Raises:
         InputError: An element that the database does not have, or a database that cannot be used.
     """
     database = settings.load()
-    database.require(composition)
+    database.require(composition, settings.temperatures_K)
     began = time.perf_counter()
     values: list[OutcomeValue] = []
 
     def without_answer(status: OutcomeStatus, message: str) -> Outcome:
         return Outcome(status, settings.method(), message=message, wall_s=time.perf_counter() - began)
 
-    if set(settings.properties) != {"solidus"}:
-        for temperature in settings.temperatures_K:
-            found = phases_at(composition, temperature, database)
+    if settings.asks_for_phases:
+        for verdict in confirm_at(composition, settings.temperatures_K, database):
+            if verdict.status is not OutcomeStatus.CONVERGED:
+                return without_answer(verdict.status, verdict.message)
+            values += _values_at(verdict, settings)
+    for name, search in (("solidus", solidus), ("liquidus", liquidus)):
+        if name in settings.properties:
+            found = search(composition, database, tolerance_K=settings.solidus_tolerance_K)
             if found.status is not OutcomeStatus.CONVERGED:
                 return without_answer(found.status, found.message)
-            values += _values_at(found, settings)
-    if "solidus" in settings.properties:
-        onset = solidus(composition, database, tolerance_K=settings.solidus_tolerance_K)
-        if onset.status is not OutcomeStatus.CONVERGED:
-            return without_answer(onset.status, onset.message)
-        detail = {"tolerance_K": onset.tolerance_K, "equilibria": onset.equilibria}
-        values.append(OutcomeValue("solidus", onset.temperature_K, detail=detail))
+            detail = {"tolerance_K": found.tolerance_K, "equilibria": found.equilibria}
+            values.append(OutcomeValue(name, found.temperature_K, detail=detail))
     return Outcome(
         OutcomeStatus.CONVERGED, settings.method(), tuple(values), wall_s=time.perf_counter() - began
     )
 
 
-def _values_at(found: PhaseEquilibrium, settings: CalphadSettings) -> list[OutcomeValue]:
-    phases = [{"name": p.name, "fraction": p.fraction} for p in found.phases]
+def _values_at(found: StabilityVerdict, settings: CalphadSettings) -> list[OutcomeValue]:
     values = []
     if "single_phase_bcc" in settings.properties:
-        verdict = float(found.single_phase_bcc)
-        values.append(
-            OutcomeValue("single_phase_bcc", verdict, found.temperature_K, detail={"phases": phases})
-        )
+        verdict = float(bool(found.single_phase_bcc))
+        values.append(OutcomeValue("single_phase_bcc", verdict, found.temperature_K, detail=found.detail()))
     if "phase_fraction" in settings.properties:
         values += [
             OutcomeValue(
@@ -82,7 +81,7 @@ def _values_at(found: PhaseEquilibrium, settings: CalphadSettings) -> list[Outco
 
 def _one_of_many(composition: Composition, settings: CalphadSettings, database: CalphadDatabase) -> Outcome:
     try:
-        database.require(composition)
+        database.require(composition, settings.temperatures_K)
     except InputError as error:
         return Outcome(OutcomeStatus.FAILED, settings.method(), message=str(error))
     return validate(composition, settings)

@@ -15,35 +15,51 @@ import numpy as np
 
 from hea_loop.composition import Composition
 from validators.calphad.database import CalphadDatabase
-from validators.calphad.equilibrium import PhaseEntry, phases_at
-from validators.calphad.screening import NotVectorisable, Screening, screen_compositions, starting_points
-from validators.calphad.systems import StartingPoint
+from validators.calphad.equilibrium import BCC, PhaseEntry, phases_at, require_temperature
+from validators.calphad.screening import (
+    NotVectorisable,
+    Screening,
+    SinglePhaseWindow,
+    nearest_window,
+    screen_compositions,
+    single_phase_windows,
+    starting_points,
+)
 from validators.outcome import OutcomeStatus
 
-__all__ = ["StabilityVerdict", "Tier", "confirm", "screen_verdicts"]
+__all__ = ["StabilityVerdict", "Tier", "confirm", "confirm_at", "screen_verdicts"]
 
 Tier = Literal["screen", "confirm"]
 
-_BCC: Final = "BCC_A2"
 _DIGITS: Final = 3  # of a J/mol
+_FRACTION_DIGITS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
 class StabilityVerdict:
-    """One answer.
+    """One answer, the same of both tiers; what a tier does not compute is None or empty.
 
     Attributes:
         tier: Which tier gave it.
         status: Converged, unconverged or failed.
         temperature_K: Temperature, K.
         single_phase_bcc: Whether bcc is stable and alone; None unless converged.
-        competing_phase: The phase beside bcc of which there is most (confirm), or of the largest driving
-            force whether stable or not (screen); empty where there is none. ``BCC_A2`` is a second bcc.
-        driving_force: J per mole of atoms of the most stable phase against bcc of the alloy's composition,
-            positive where bcc alone is not stable; None where screening cannot tell.
+        competing_phase: Where bcc is not alone, the phase beside it of which there is most (confirm) or of
+            the largest driving force (screen). Where it is, the phase that comes nearest to being stable.
+            ``BCC_A2`` is a second bcc; empty where no other phase can form.
+        competing_fraction: Mole fraction of that phase, 0.0 where bcc is alone; None where screening found
+            that it is not, since it computes no fractions.
+        driving_force: Of the competing phase, J per mole of its atoms: how far it lies below the tangent
+            plane of bcc of the alloy's composition; negative where it lies above. None where the database
+            cannot be screened. A phase that becomes stable only once another has formed lies above as well.
+        energy_gain: J per mole of the alloy's atoms that the equilibrium lies below bcc alone; None in the
+            screening tier. Small beside the driving force where little of the phase forms.
         competing_composition: Atomic fraction per element of the competing phase.
-        phases: Entries, largest fraction first. Screening computes no fractions: it has an entry only where
-            bcc is alone.
+        driving_forces: The same driving force of every phase, largest first.
+        window: The interval of temperatures, found by screening, in which bcc is alone: the one that holds
+            the temperature, or the nearest. None where bcc is never alone, or nothing is known.
+        phases: Entries, largest fraction first. Screening has one only where bcc is alone.
+        remark: What the answer has to do without, and why.
         message: Why there is no answer; empty when converged.
     """
 
@@ -52,55 +68,29 @@ class StabilityVerdict:
     temperature_K: float
     single_phase_bcc: bool | None = None
     competing_phase: str = ""
+    competing_fraction: float | None = None
     driving_force: float | None = None
+    energy_gain: float | None = None
     competing_composition: dict[str, float] = field(default_factory=dict)
+    driving_forces: dict[str, float] = field(default_factory=dict)
+    window: SinglePhaseWindow | None = None
     phases: tuple[PhaseEntry, ...] = ()
+    remark: str = ""
     message: str = ""
 
     def detail(self) -> dict[str, Any]:
-        """All but the verdict itself, as plain JSON."""
+        """All but the verdict itself and the temperature, as plain JSON."""
         return {
             "phases": [{"name": p.name, "fraction": p.fraction} for p in self.phases],
             "competing_phase": self.competing_phase or None,
+            "competing_fraction": self.competing_fraction,
+            "competing_composition": dict(self.competing_composition),
             "driving_force_J_per_mol": self.driving_force,
+            "driving_forces_J_per_mol": dict(self.driving_forces),
+            "energy_gain_J_per_mol": self.energy_gain,
+            "single_phase_window": None if self.window is None else self.window.detail(),
+            "remark": self.remark,
         }
-
-
-def _points(
-    composition: Composition, temperature_K: float, database: CalphadDatabase
-) -> tuple[tuple[StartingPoint, ...], float | None]:
-    """What screening found, and the largest driving force; nothing of a database that it cannot screen."""
-    try:
-        points = starting_points(composition, temperature_K, database)
-        force = float(screen_compositions([composition], [temperature_K], database).driving_force[0])
-    except NotVectorisable:
-        return (), None
-    return points, round(force, _DIGITS) if math.isfinite(force) else None
-
-
-def confirm(composition: Composition, temperature_K: float, database: CalphadDatabase) -> StabilityVerdict:
-    """Minimise with pycalphad, its samplings completed by the points that screening found.
-
-    Raises:
-        InputError: An element that the database does not have, or a temperature out of range.
-    """
-    points, force = _points(composition, temperature_K, database)
-    found = phases_at(composition, temperature_K, database, points=points)
-    if found.status is not OutcomeStatus.CONVERGED:
-        return StabilityVerdict("confirm", found.status, found.temperature_K, message=found.message)
-    # the first bcc entry is the alloy's own; every other entry competes with it
-    own = next((k for k, p in enumerate(found.phases) if p.name == _BCC), None)
-    others = [p for k, p in enumerate(found.phases) if k != own]
-    return StabilityVerdict(
-        "confirm",
-        found.status,
-        found.temperature_K,
-        single_phase_bcc=found.single_phase_bcc,
-        competing_phase=others[0].name if others else "",
-        driving_force=force,
-        competing_composition=dict(others[0].composition) if others else {},
-        phases=found.phases,
-    )
 
 
 def screen_verdicts(
@@ -112,22 +102,132 @@ def screen_verdicts(
         InputError: An element that the database does not have, or a temperature out of range.
         NotVectorisable: The database has something that screening has no arrays for.
     """
+    return _screen(compositions, temperatures_K, database)[0]
+
+
+def _screen(
+    compositions: Sequence[Composition], temperatures_K: Sequence[float], database: CalphadDatabase
+) -> tuple[list[StabilityVerdict], list[float]]:
+    """The verdicts, and for each the Gibbs energy of bcc alone, J/mol."""
     answers = screen_compositions(compositions, temperatures_K, database)
-    repeated = [c for c in compositions for _ in temperatures_K]
-    return [_one(answers, k, composition) for k, composition in enumerate(repeated)]
+    windows = single_phase_windows(
+        np.array([c.fraction_vector(answers.elements) for c in compositions]),
+        answers.elements,
+        database,
+        temperatures_K=temperatures_K,
+    )
+    verdicts = [
+        _one(answers, k * len(temperatures_K) + j, composition, windows[k])
+        for k, composition in enumerate(compositions)
+        for j in range(len(temperatures_K))
+    ]
+    return verdicts, [float(energy) for energy in answers.energy]
 
 
-def _one(answers: Screening, k: int, composition: Composition) -> StabilityVerdict:
-    force = float(answers.driving_force[k])
+def _forces(answers: Screening, k: int) -> dict[str, float]:
+    found = {name: float(values[k]) for name, values in answers.driving_forces.items()}
+    known = {name: round(force, _DIGITS) for name, force in found.items() if math.isfinite(force)}
+    return dict(sorted(known.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _one(
+    answers: Screening, k: int, composition: Composition, windows: Sequence[SinglePhaseWindow]
+) -> StabilityVerdict:
     alone = bool(answers.single_phase_bcc[k])
-    trial = {e: float(v) for e, v in zip(answers.elements, answers.trial[k], strict=True) if v > 0}
+    forces = _forces(answers, k)
+    name = str(answers.competing_phase[k])
+    temperature = float(answers.temperatures_K[k])
+    trial = {
+        e: round(float(v), _FRACTION_DIGITS)
+        for e, v in zip(answers.elements, answers.trial[k], strict=True)
+        if v > 0
+    }
     return StabilityVerdict(
         "screen",
         OutcomeStatus.CONVERGED,
-        float(answers.temperatures_K[k]),
+        temperature,
         single_phase_bcc=alone,
-        competing_phase=str(answers.competing_phase[k]),
-        driving_force=round(force, _DIGITS) if np.isfinite(force) else None,
+        competing_phase=name,
+        competing_fraction=0.0 if alone else None,
+        driving_force=forces.get(name),
         competing_composition=trial,
-        phases=(PhaseEntry(_BCC, 1.0, dict(composition.fractions)),) if alone else (),
+        driving_forces=forces,
+        window=nearest_window(windows, temperature),
+        phases=(PhaseEntry(BCC, 1.0, dict(composition.fractions)),) if alone else (),
+    )
+
+
+def confirm(composition: Composition, temperature_K: float, database: CalphadDatabase) -> StabilityVerdict:
+    """Minimise with pycalphad, its samplings completed by the points that screening found.
+
+    A database that cannot be screened is answered from pycalphad's samplings alone, and the remark says so.
+
+    Raises:
+        InputError: An element that the database does not have, or a temperature out of range.
+    """
+    return confirm_at(composition, (temperature_K,), database)[0]
+
+
+def confirm_at(
+    composition: Composition, temperatures_K: Sequence[float], database: CalphadDatabase
+) -> list[StabilityVerdict]:
+    """:func:`confirm` at several temperatures, which are screened at once.
+
+    Raises:
+        InputError: As :func:`confirm`.
+    """
+    database.require(composition)
+    temperatures = [require_temperature(t) for t in temperatures_K]
+    try:
+        screened, energies = _screen([composition], temperatures, database)
+    except NotVectorisable as refused:
+        remark = f"from pycalphad's samplings alone: the database {refused.problem}"
+        return [_confirmed(composition, t, database, None, math.nan, remark) for t in temperatures]
+    return [
+        _confirmed(composition, t, database, verdict, energy, "")
+        for t, verdict, energy in zip(temperatures, screened, energies, strict=True)
+    ]
+
+
+def _confirmed(
+    composition: Composition,
+    temperature_K: float,
+    database: CalphadDatabase,
+    screened: StabilityVerdict | None,
+    bcc_energy: float,
+    remark: str,
+) -> StabilityVerdict:
+    points = () if screened is None else starting_points(composition, temperature_K, database)
+    found = phases_at(composition, temperature_K, database, points=points)
+    if found.status is not OutcomeStatus.CONVERGED:
+        return StabilityVerdict(
+            "confirm", found.status, found.temperature_K, remark=remark, message=found.message
+        )
+    # the first bcc entry is the alloy's own; every other entry competes with it
+    own = next((k for k, p in enumerate(found.phases) if p.name == BCC), None)
+    others = [p for k, p in enumerate(found.phases) if k != own]
+    forces = {} if screened is None else screened.driving_forces
+    gain = bcc_energy - found.gibbs_energy
+    if screened is not None and screened.single_phase_bcc != found.single_phase_bcc:
+        remark = f"screening finds bcc {'alone' if screened.single_phase_bcc else 'not alone'}"
+    if others:
+        name, fraction, x = others[0].name, others[0].fraction, dict(others[0].composition)
+    elif screened is not None:
+        name, fraction, x = screened.competing_phase, 0.0, screened.competing_composition
+    else:
+        name, fraction, x = "", 0.0, {}
+    return StabilityVerdict(
+        "confirm",
+        found.status,
+        found.temperature_K,
+        single_phase_bcc=found.single_phase_bcc,
+        competing_phase=name,
+        competing_fraction=fraction,
+        driving_force=forces.get(name),
+        energy_gain=round(max(gain, 0.0), _DIGITS) if math.isfinite(gain) else None,
+        competing_composition=x,
+        driving_forces=forces,
+        window=None if screened is None else screened.window,
+        phases=found.phases,
+        remark=remark,
     )

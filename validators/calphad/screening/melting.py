@@ -24,7 +24,7 @@ from validators.calphad.screening.stability import TOLERANCE_J, blocks, require_
 from validators.calphad.screening.system import PARENT, VectorSystem, is_liquid, system_of
 from validators.calphad.screening.temperature import TemperatureProgram
 
-__all__ = ["MeltingRange", "melting_range"]
+__all__ = ["MeltingRange", "bcc_solidus", "melting_range"]
 
 Array = NDArray[np.float64]
 
@@ -241,4 +241,27 @@ def melting_range(
             known = np.flatnonzero(np.isfinite(found))
             rival = melting.lowest(liquid, melting.liquids, found[known], known, itself=True)
             result.liquidus_settled[where[known]] = rival > -TOLERANCE_J
+    return result
+
+
+def bcc_solidus(
+    fractions: Array, elements: Sequence[str], database: CalphadDatabase, *, tolerance_K: float = 2.0
+) -> Array:
+    """Where liquid begins to lie below the tangent plane of bcc, ``(n,)`` K, whether bcc is alone or not.
+
+    The solidus of bcc that is kept from decomposing; NaN where there is none, or no liquid. Arguments and
+    errors as of :func:`melting_range`.
+    """
+    elements = tuple(elements)
+    x, T = require_arrays(fractions, elements, np.asarray(_GUESS_K), database)
+    result = np.full(len(x), np.nan)
+    for chosen, block in blocks(x, T, elements):
+        translation, system = system_of(database, chosen)
+        melting = _Melting(translation.program, system, block.x)
+        if melting.liquids:
+            result[block.where] = crossing(
+                lambda T, who, m=melting: m.lowest(PARENT, m.liquids, T, who),  # type: ignore[misc]
+                block.T,
+                tolerance_K,
+            )
     return result

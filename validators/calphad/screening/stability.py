@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 TOLERANCE_J: Final = 1e-3
 """J/mol of atoms below the tangent plane from which on another phase counts as stable."""
 
+_ITSELF: Final = 0.01  # largest difference of a fraction
 _BLOCK: Final = 192  # alloys at once: what is worked on stays in the processor's cache
 
 
@@ -187,8 +188,13 @@ def _screen_block(
         )
         amounts = phase.amounts(found.y)
         atoms = amounts.sum(axis=0)
+        gain = -found.distance / atoms
+        if name == PARENT:
+            # a point that ran back into the alloy itself is no second bcc
+            back = (np.abs(found.y - x[:, owner]).max(axis=0) < _ITSELF) & (gain <= TOLERANCE_J)
+            gain = np.where(back, -np.inf, gain)
         force = np.full(len(where), -np.inf)
-        np.maximum.at(force, owner, -found.distance / atoms)
+        np.maximum.at(force, owner, gain)
         if name == PARENT:
             # inside a spinodal there is a gap, even where no second minimum was kept
             force = np.where(spinodal, np.maximum(force, 2 * TOLERANCE_J), force)
@@ -196,7 +202,7 @@ def _screen_block(
         ahead = force > result.driving_force[where]
         result.driving_force[where[ahead]] = force[ahead]
         result.competing_phase[where[ahead]] = name
-        best = np.flatnonzero(ahead[owner] & (-found.distance / atoms >= force[owner]))
+        best = np.flatnonzero(ahead[owner] & (gain >= force[owner]))
         rows = where[owner[best]]
         result.trial[rows] = np.nan_to_num(result.trial[rows], nan=0.0)
         result.trial[np.ix_(rows, columns)] = (amounts[:, best] / atoms[best]).T

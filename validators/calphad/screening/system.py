@@ -216,8 +216,10 @@ def system_of(database: CalphadDatabase, elements: tuple[str, ...]) -> tuple[Tra
     """The translation of a database and its system of these elements, built on first use.
 
     Raises:
+        InputError: The database does not describe these elements.
         NotVectorisable: The database has something that screening has no arrays for.
     """
+    database.require_elements(elements)
     with _LOCK:
         held = _HELD.get(database)
         if held is None:
