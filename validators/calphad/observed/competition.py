@@ -26,8 +26,8 @@ __all__ = ["LOWEST", "RIVALS", "STABLE_ABOVE_J", "Competition", "competition"]
 
 Array = NDArray[np.float64]
 
-RIVALS: Final = ("second bcc", "hcp", "compound")
-"""Classes of rivals: bcc of another composition, HCP_A3, and every other solid phase of the database."""
+RIVALS: Final = ("second bcc", "hcp", "Laves", "other phase")
+"""Classes of rivals: bcc of another composition, HCP_A3, the phases named LAVES_..., every other solid phase."""
 
 LOWEST: Final = 0.2
 """T / T_solidus from which up rivals are looked for; a class that has none above it gets this value."""
@@ -46,9 +46,9 @@ class Competition:
     Attributes:
         compositions: The alloys.
         solidus_K: ``(n,)``, K; NaN where neither tier has an answer.
-        stable_up_to: ``(n, 3)`` highest T / T_solidus at which a rival of each class (:data:`RIVALS`) is stable
+        stable_up_to: ``(n, 4)`` highest T / T_solidus at which a rival of each class (:data:`RIVALS`) is stable
             against bcc, from :data:`LOWEST` to 1; NaN where there is no solidus.
-        rivals: ``(n, 3)`` name of the phase that is stable there; empty where none is.
+        rivals: ``(n, 4)`` name of the phase that is stable there; empty where none is.
     """
 
     compositions: tuple[Composition, ...]
@@ -93,18 +93,24 @@ def competition(compositions: Sequence[Composition], database: CalphadDatabase) 
 def _forces(
     x: Array, elements: tuple[str, ...], T: Array, database: CalphadDatabase
 ) -> tuple[Array, NDArray[np.str_]]:
-    """Largest driving force of each class, ``(n, 3)`` in J per mole of atoms, and the phase that has it."""
+    """Largest driving force of each class, ``(n, 4)`` in J per mole of atoms, and the phase that has it."""
     found = screen(x, elements, np.maximum(T, MIN_TEMPERATURE_K), database)
     force = np.full((len(x), len(RIVALS)), -np.inf)
     name = np.full((len(x), len(RIVALS)), "", dtype="U24")
     for phase, value in sorted(found.driving_forces.items()):
         if phase.startswith(("LIQUID", "IONIC_LIQ")):  # at the solidus itself
             continue
-        k = {"BCC_A2": 0, "HCP_A3": 1}.get(phase, 2)
+        k = _class_of(phase)
         ahead = value > force[:, k]
         force[ahead, k] = value[ahead]
         name[ahead, k] = phase
     return force, name
+
+
+def _class_of(phase: str) -> int:
+    if phase in {"BCC_A2", "HCP_A3"}:
+        return RIVALS.index("second bcc" if phase == "BCC_A2" else "hcp")
+    return RIVALS.index("Laves" if phase.startswith("LAVES") else "other phase")
 
 
 def _tops(

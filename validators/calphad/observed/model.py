@@ -39,8 +39,8 @@ class NoisyOr:
     """Coefficients in logits.
 
     Attributes:
-        levels: ``(3,)`` a_k, at 0.55 of the solidus.
-        slopes: ``(3,)`` c_k, per 0.1 of the solidus.
+        levels: ``(4,)`` a_k, at 0.55 of the solidus.
+        slopes: ``(4,)`` c_k, per 0.1 of the solidus.
         background: One per processing state.
     """
 
@@ -49,10 +49,10 @@ class NoisyOr:
     background: tuple[float, ...]
 
     def spoilers(self, stable_up_to: Array, states: Sequence[str]) -> Array:
-        """Probability that each class of rivals, and last anything else, is seen, ``(n, 4)``.
+        """Probability that each class of rivals, and last anything else, is seen, ``(n, 5)``.
 
         Args:
-            stable_up_to: ``(n, 3)`` of :class:`Competition`.
+            stable_up_to: ``(n, 4)`` of :class:`Competition`.
             states: ``n`` processing states.
         """
         z = np.asarray(self.levels) + np.asarray(self.slopes) * (stable_up_to - _CENTRE) / _UNIT
@@ -90,7 +90,7 @@ def fit(stable_up_to: Array, states: Sequence[str], observed: NDArray[np.bool_],
     """Fit by penalised maximum likelihood: normal priors, of widths stated in this module, none of them tuned.
 
     Args:
-        stable_up_to: ``(n, 3)`` of :class:`Competition`, finite.
+        stable_up_to: ``(n, 4)`` of :class:`Competition`, finite.
         states: ``n`` processing states.
         observed: ``(n,)`` whether it was reported as single-phase bcc.
         weights: ``(n,)`` how often each counts; once if not given.
