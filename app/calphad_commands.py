@@ -174,11 +174,13 @@ def coverage(
         f"{found.database}: {' '.join(found.elements)}; solutions described from {low:g} to {high:g} K"
     )
     print_table(
-        "phases that these elements form",
+        "structures that these elements form",
         ["phase!", "structure!", "cannot hold"],
-        # what a compound does not hold is no news
-        [(p.name, p.structure, " ".join(p.lacking) if p.structure else "") for p in found.phases],
+        [(p.name, p.structure, " ".join(p.lacking)) for p in found.phases if p.structure],
     )
+    others = [p.name for p in found.phases if not p.structure]
+    if others:
+        print_text(f"{len(others)} other phases: {', '.join(others)}")
     lacking = list(_lacks(found))
     if lacking:
         print_table("lacking", ["what", "which"], lacking)

@@ -231,13 +231,19 @@ def predict(
 
 
 def _settings(
-    database: Path | None, temperatures: list[float] | None, *, solidus: bool
+    database: Path | None,
+    temperatures: list[float] | None,
+    *,
+    solidus: bool,
+    allow_missing_binaries: bool,
 ) -> tuple[list[tuple[float, CalphadSettings]], CalphadSettings | None]:
     """One configuration for each temperature, so that each has its own outcome, and one for the solidus."""
     from hea_loop.errors import InputError
     from validators.calphad import CalphadSettings
 
-    source: dict[str, Any] = {} if database is None else {"database": str(database)}
+    source: dict[str, Any] = {"allow_missing_binaries": allow_missing_binaries}
+    if database is not None:
+        source["database"] = str(database)
     wanted = list(dict.fromkeys(temperatures or DEFAULT_TEMPERATURES_K))
     try:
         each = [
@@ -340,23 +346,30 @@ def check(
     column: Column = None,
     solidus: Annotated[bool, typer.Option("--solidus", help="Also compute the solidus.")] = False,
     database_file: Annotated[
-        Path | None, typer.Option("--database-file", help="A TDB; default is the packaged refractory9.")
+        Path | None, typer.Option("--database-file", help="A TDB; default is the packaged refractory10.")
     ] = None,
     tier: Annotated[
         Literal["screen", "confirm"],
         typer.Option("--tier", help="screen: tangent-plane test, thousands a second. confirm: pycalphad."),
     ] = "confirm",
+    allow_missing_binaries: Annotated[
+        bool,
+        typer.Option("--allow-missing-binaries", help="Take binaries that the database lacks as ideal."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check phase stability: a real pycalphad equilibrium at each temperature, or a fast screening."""
     from app.composition_input import read_compositions
-    from validators.calphad import load_database
 
     wanted = read_compositions(compositions or [], file, column)
-    each, melting = _settings(database_file, temperature, solidus=solidus)
-    database = load_database() if database_file is None else load_database(database_file)
+    each, melting = _settings(
+        database_file, temperature, solidus=solidus, allow_missing_binaries=allow_missing_binaries
+    )
+    database = each[0][1].load()
+    if melting is not None:
+        melting.load()
     for composition in wanted:
-        database.require(composition)
+        database.require(composition, [t for t, _ in each])
     rows: list[dict[str, Any]] = []
     if tier == "screen":
         rows = _screened(wanted, each, database, solidus=solidus)

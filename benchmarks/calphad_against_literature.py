@@ -2,7 +2,7 @@
 
     python -m benchmarks.calphad_against_literature [--temperature 1473] [--json]
 
-Every packaged literature alloy of three or more elements of the database refractory9, each once. What was
+Every packaged literature alloy of three or more elements of the database refractory10, each once. What was
 observed is what all publications together say: ``single BCC`` if every label is BCC and nothing else,
 ``Laves`` if any label has a Laves phase, ``two BCC`` if any other has two, ``other`` for all else.
 

@@ -151,7 +151,7 @@ class CalphadValidator(_Part):
 
     budget: Annotated[Count, Field(ge=1)]
     """How many candidates the campaign may send, over all iterations."""
-    database: str = "refractory9"
+    database: str = "refractory10"
     """Name of a packaged database, or the path of a TDB (relative to the campaign file)."""
     allow_missing_binaries: bool = False
     """Take binaries that the database does not describe as ideal solutions, in place of refusing the palette."""

@@ -139,7 +139,7 @@ def _validate(session: Session, candidate: Candidate, material: Material, rng: n
                 unit="1",
                 kind="validation",
                 fidelity="calphad",
-                method="pycalphad 0.11.2, refractory9 ab12cd34",
+                method="pycalphad 0.11.2, refractory10 ab12cd34",
                 source=f"calphad:0123:{temperature:g}K",
                 temperature_K=temperature,
                 conditions={"detail": {"phases": phases}},
@@ -153,7 +153,7 @@ def _validate(session: Session, candidate: Candidate, material: Material, rng: n
             unit="K",
             kind="validation",
             fidelity="calphad",
-            method="pycalphad 0.11.2, refractory9 ab12cd34",
+            method="pycalphad 0.11.2, refractory10 ab12cd34",
             source="calphad:0123",
         )
     )

@@ -28,7 +28,7 @@ def test_one_label_of_another_phase_makes_an_alloy_no_single_phase(labels: list[
     ("formula", "temperature", "kind"),
     [
         ("MoNbTaW", 1473.0, "single BCC"),
-        ("HfNbTaTiZr", 1273.0, "two BCC"),
+        ("HfNbTaTiZr", 1173.0, "two BCC"),
         ("CrNbTiZr", 1473.0, "Laves"),
         ("HfNbTaTiZr", 873.0, "other"),
     ],

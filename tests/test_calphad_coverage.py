@@ -108,6 +108,26 @@ def test_an_alloy_with_a_missing_binary_is_refused_unless_that_is_allowed(tmp_pa
     assert validate(parse_composition("CrNb"), settings).status is OutcomeStatus.CONVERGED
 
 
+def test_a_solidus_beyond_the_functions_of_the_database_is_no_answer(tmp_path):
+    path = database_file(tmp_path, add="PARAMETER G(BCC_A2,CR,NB:VA;3) 298.15 0; 1500 N !")
+    outcome = validate(
+        parse_composition("CrNb9"),
+        CalphadSettings(database=str(path), temperatures_K=(), properties=("solidus",)),
+    )
+    assert outcome.status is OutcomeStatus.UNCONVERGED
+    assert outcome.values == ()
+    assert "beyond 298.15 to 1500 K" in outcome.message
+
+
+def test_a_check_takes_missing_binaries_as_ideal_where_that_is_asked_for(tmp_path):
+    path = database_file(tmp_path, drop="G(BCC_A2,NB,TI")
+    command = ("check", "NbTi", "--temperature", "1473", "--database-file", str(path))
+    assert hea_loop(*command).code == 2
+    for tier in ("screen", "confirm"):
+        ended = hea_loop(*command, "--allow-missing-binaries", "--tier", tier, "--json")
+        assert ended.json[0]["single_phase_bcc"] is True
+
+
 def test_one_alloy_of_many_that_cannot_be_answered_takes_nothing_from_the_others(tmp_path):
     settings = CalphadSettings(
         database=str(database_file(tmp_path, drop="G(BCC_A2,NB,TI")), properties=("single_phase_bcc",)

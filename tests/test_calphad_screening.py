@@ -20,14 +20,13 @@ from validators.calphad import (
     screen,
     screen_compositions,
     screen_verdicts,
-    single_phase_windows,
     solidus,
     starting_points,
 )
 from validators.calphad.build import build_tdb
 from validators.calphad.screening.assemblage import GAP_J, stable_assemblage
+from validators.calphad.screening.batch import batches
 from validators.calphad.screening.phase import GAS_CONSTANT
-from validators.calphad.screening.system import system_of
 from validators.outcome import OutcomeStatus
 
 EVERYTHING = """
@@ -95,7 +94,7 @@ PARAMETER L(SIGMA,NB:CR:CR,FE,TI;0) 298.15 70000; 6000 N !
 def everything(tmp_path_factory) -> CalphadDatabase:
     path = tmp_path_factory.mktemp("tdb") / "everything.tdb"
     path.write_text(EVERYTHING)
-    return load_database(path, allow_missing_binaries=True)
+    return load_database(path)
 
 
 def databases() -> list[str]:
@@ -107,53 +106,77 @@ def database(request, everything) -> CalphadDatabase:
     return load_database() if request.param == "own" else everything
 
 
-def random_fractions(phase, count, rng) -> np.ndarray:
-    return np.vstack([rng.dirichlet(np.full(len(s.constituents), 0.6), count).T for s in phase.mixing])
+def random_fractions(family, count, rng) -> np.ndarray:
+    parts = [rng.dirichlet(np.full(len(s.constituents), 0.6), count).T for s in family.mixing]
+    return np.vstack([np.zeros((0, count)), *parts])  # a line compound has none
+
+
+def phases_of(database, temperatures) -> list:
+    """Each phase of all elements, with its coefficients at these temperatures."""
+    m = len(database.elements)
+    (batch,) = batches(np.full((len(temperatures), m), 1.0 / m), database.elements, database)
+    found = []
+    for family, at in zip(batch.families, batch.at(temperatures), strict=True):
+        for k, member in enumerate(family.members):
+            entries = np.flatnonzero(family.member == k)
+            found.append((member, family, entries, at.take(entries)))
+    return found
 
 
 def test_gibbs_energies_of_every_phase_are_pycalphads(database):
     rng = np.random.default_rng(1)
     elements = database.elements
-    translation, system = system_of(database, elements)
-    for name, phase in system.phases.items():
-        for T in rng.uniform(300.0, 3800.0, 5):
-            y = random_fractions(phase, 25, rng)
-            Ts = np.full(25, T)
-            at = phase.coefficients(Ts, translation.program.values(Ts))
-            ours = phase.energy(y, at)[0] / phase.amounts(y).sum(axis=0)
+    for T in rng.uniform(300.0, 3800.0, 5):
+        for member, family, entries, at in phases_of(database, np.full(25, T)):
+            y = random_fractions(family, 25, rng) if family.dof else np.zeros((0, 25))
+            amounts = family.amounts(y, entries)
+            ours = family.energy(y, at)[0] / amounts.sum(axis=0)
             theirs = calculate(
                 database.parsed,
                 [*(e.upper() for e in elements), "VA"],
-                name,
+                member.name,
                 T=T,
                 P=101325,
                 N=1,
-                points={name: np.array([phase.pycalphad_order(point) for point in y.T])},
+                points={member.name: np.array([member.pycalphad_order(point) for point in y.T])},
                 to_xarray=False,
             )
-            assert np.abs(ours - theirs.GM.ravel()).max() < 1e-6, name
-            assert (
-                np.abs(phase.amounts(y) / phase.amounts(y).sum(axis=0) - theirs.X.reshape(25, -1).T).max()
-                < 1e-12
-            )
+            assert np.abs(ours - theirs.GM.ravel()).max() < 1e-6, member.name
+            assert np.abs(amounts / amounts.sum(axis=0) - theirs.X.reshape(25, -1).T).max() < 1e-12
 
 
 def test_gradients_and_curvatures_are_the_derivatives(database):
     rng = np.random.default_rng(2)
-    translation, system = system_of(database, database.elements)
     h = 1e-5
-    for name, phase in system.phases.items():
-        y = 0.02 + 0.9 * random_fractions(phase, 10, rng)
-        T = rng.uniform(400.0, 3000.0, 10)
-        at = phase.coefficients(T, translation.program.values(T))
-        gradient, curvature = phase.energy(y, at)[1], phase.curvature(y, at)
-        for i in range(phase.dof):
+    for member, family, _, at in phases_of(database, rng.uniform(400.0, 3000.0, 10)):
+        if not family.dof:
+            continue
+        y = 0.02 + 0.9 * random_fractions(family, 10, rng)
+        gradient, curvature = family.energy(y, at)[1], family.curvature(y, at)
+        for i in range(family.dof):
             step = np.zeros_like(y)
             step[i] = h
-            slope = (phase.energy(y + step, at)[0] - phase.energy(y - step, at)[0]) / (2 * h)
-            assert np.allclose(slope, gradient[i], rtol=1e-6, atol=0.05), name
-            bend = (phase.excess(y + step, at)[1] - phase.excess(y - step, at)[1]) / (2 * h)
-            assert np.allclose(bend, curvature[:, i].T, rtol=1e-4, atol=1.0), name
+            slope = (family.energy(y + step, at)[0] - family.energy(y - step, at)[0]) / (2 * h)
+            assert np.allclose(slope, gradient[i], rtol=1e-6, atol=0.05), member.name
+            bend = (family.excess(y + step, at)[1] - family.excess(y - step, at)[1]) / (2 * h)
+            assert np.allclose(bend, curvature[:, i].T, rtol=1e-4, atol=1.0), member.name
+
+
+def test_alloys_of_different_elements_are_answered_as_if_each_were_alone(everything):
+    rng = np.random.default_rng(21)
+    for database in (load_database(), everything):
+        m = len(database.elements)
+        x = rng.dirichlet(np.ones(m), 40) * (rng.random((40, m)) < 0.6)
+        x = x[x.sum(axis=1) > 0]
+        x /= x.sum(axis=1, keepdims=True)
+        T = rng.uniform(900.0, 2600.0, len(x))
+        together = screen(x, database.elements, T, database)
+        for k in range(len(x)):
+            alone = screen(x[[k]], database.elements, T[[k]], database)
+            assert alone.driving_force[0] == pytest.approx(together.driving_force[k], abs=0.01)
+            assert np.allclose(alone.potentials[0], together.potentials[k], atol=1e-6, equal_nan=True)
+            for name, force in alone.driving_forces.items():
+                assert force[0] == pytest.approx(together.driving_forces[name][k], abs=0.01), name
 
 
 def test_chemical_potentials_are_those_of_pycalphads_equilibrium():
@@ -173,7 +196,7 @@ def test_laves_phases_of_chromium_alloys_are_named(formula):
     assert verdict.single_phase_bcc is False
     assert verdict.competing_phase.startswith("LAVES")
     assert verdict.driving_force > 100
-    assert sum(verdict.competing_composition.values()) == pytest.approx(1.0, abs=1e-5)
+    assert sum(verdict.competing_composition.values()) == pytest.approx(1.0)
     assert verdict.phases == ()
 
 
@@ -201,7 +224,7 @@ def test_screening_agrees_with_pycalphad_on_random_alloys():
 def test_the_answer_of_an_alloy_does_not_depend_on_the_others():
     database = load_database()
     rng = np.random.default_rng(4)
-    x = rng.dirichlet(np.ones(9), 40)
+    x = rng.dirichlet(np.ones(len(database.elements)), 40)
     x[::2, :4] = 0.0
     x /= x.sum(axis=1, keepdims=True)
     T = rng.uniform(1073, 1873, 40)
@@ -296,23 +319,22 @@ def test_no_alloys_give_no_answers():
 
 def test_pycalphad_finds_from_screening_the_gap_that_its_samplings_leave_out():
     database = load_database()
-    alloy = parse_composition("HfNbTaTiZr")
-    x = np.array([alloy.fraction_vector(alloy.elements)])
+    alloy = parse_composition("NbTaTiZr")
     # just below the top of the gap: flat, and between the sampled points
-    T = single_phase_windows(x, alloy.elements, database)[0][-1].lower_K - 8.0
-    coarse = phases_at(alloy, T, database, densities=((20, 20),))
-    points = starting_points(alloy, T, database)
+    coarse = phases_at(alloy, 1230.0, database, densities=((20, 20),))
+    points = starting_points(alloy, 1230.0, database)
     assert sum(p.fraction for p in points) == pytest.approx(1.0)
-    found = phases_at(alloy, T, database, densities=((20, 20),), points=points)
+    found = phases_at(alloy, 1230.0, database, densities=((20, 20),), points=points)
     assert coarse.single_phase_bcc
     assert [p.name for p in found.phases] == ["BCC_A2", "BCC_A2"]
     assert found.gibbs_energy < coarse.gibbs_energy - 0.05
-    assert starting_points(alloy, T + 200.0, database) == ()
+    assert starting_points(alloy, 1430.0, database) == ()
 
 
 def test_elements_melt_where_the_database_says():
     database = load_database()
-    melting = melting_range(np.eye(9), database.elements, database)
+    elements = tuple(e for e in database.elements if e != "Al")  # whose solid is fcc, and not in question
+    melting = melting_range(np.eye(len(elements)), elements, database)
     expected = dict(
         zip(
             ("Cr", "Hf", "Mo", "Nb", "Ta", "Ti", "V", "W", "Zr"),
@@ -320,7 +342,7 @@ def test_elements_melt_where_the_database_says():
             strict=True,
         )
     )
-    for k, element in enumerate(database.elements):
+    for k, element in enumerate(elements):
         assert melting.solidus_K[k] == pytest.approx(expected[element], abs=1.0)
         assert melting.liquidus_K[k] == pytest.approx(expected[element], abs=1.0)
     assert melting.solidus_settled.all()
@@ -396,12 +418,9 @@ def test_the_stable_assemblage_is_pycalphads():
         Composition.from_amounts(dict(zip(elements, x, strict=True))) for x in rng.dirichlet(np.ones(5), 20)
     ]
     T = rng.uniform(1073, 2100, 20)
-    x = np.array([c.fraction_vector(elements) for c in alloys]).T
-    translation, system = system_of(database, elements)
-    table = translation.program.values(T)
-    at = {name: phase.coefficients(T, table) for name, phase in system.phases.items()}
-    names = ("BCC_A2", *(name for name in system.phases if name != "BCC_A2"))
-    found = stable_assemblage(system, names, at, x)
+    x = np.array([c.fraction_vector(elements) for c in alloys])
+    (batch,) = batches(x, elements, database)
+    found = stable_assemblage(batch, range(len(batch.families)), batch.at(T))
     assert np.mean(found.gap < GAP_J) > 0.85
     for k in np.flatnonzero(found.gap < GAP_J):
         theirs = phases_at(alloys[k], float(T[k]), database)

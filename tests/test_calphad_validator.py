@@ -41,7 +41,8 @@ def test_monbtaw_is_a_single_bcc_phase(temperature):
 
 def test_hfnbtatizr_decomposes_on_cooling():
     assert names("HfNbTaTiZr", 1473.0) == ["BCC_A2"]
-    assert names("HfNbTaTiZr", 1273.0) == ["BCC_A2", "BCC_A2"]
+    assert names("HfNbTaTiZr", 1273.0) == ["BCC_A2"]
+    assert names("HfNbTaTiZr", 1173.0) == ["BCC_A2", "BCC_A2"]
     assert names("HfNbTaTiZr", 873.0) == ["BCC_A2", "HCP_A3"]
 
 
@@ -50,7 +51,7 @@ def test_chromium_alloys_have_a_cubic_laves_phase_at_1473_kelvin(formula):
     assert names(formula, 1473.0) == ["BCC_A2", "LAVES_C15"]
 
 
-@pytest.mark.parametrize(("formula", "expected"), [("MoNbTaW", 3023), ("HfNbTaTiZr", 2147)])
+@pytest.mark.parametrize(("formula", "expected"), [("MoNbTaW", 3023), ("HfNbTaTiZr", 2127)])
 def test_the_solidus_of_two_known_alloys(formula, expected):
     found = solidus(parse_composition(formula), load_database())
     assert found.status is OutcomeStatus.CONVERGED
@@ -92,11 +93,11 @@ def test_a_gap_that_coarse_sampling_leaves_out_is_found():
 
 
 def test_the_outcome_carries_a_verdict_per_temperature_and_one_solidus():
-    settings = CalphadSettings(temperatures_K=(1523.0, 1273.0))
+    settings = CalphadSettings(temperatures_K=(1523.0, 1173.0))
     outcome = validate(parse_composition("HfNbTaTiZr"), settings)
     assert outcome.status is OutcomeStatus.CONVERGED
     assert [(v.property, v.temperature_K) for v in outcome.values] == [
-        ("single_phase_bcc", 1273.0),
+        ("single_phase_bcc", 1173.0),
         ("single_phase_bcc", 1523.0),
         ("solidus", None),
     ]
@@ -108,7 +109,7 @@ def test_the_outcome_carries_a_verdict_per_temperature_and_one_solidus():
     assert 0.0 < cold["competing_fraction"] < 0.5
     window = outcome.values[1].detail["single_phase_window"]
     assert cold["single_phase_window"] == window
-    assert 1273.0 < window["lower_K"] < 1523.0
+    assert 1173.0 < window["lower_K"] < 1473.0
     assert window["upper_K"] == pytest.approx(outcome.values[2].value, abs=2.0)
     assert (window["lower_phase"], window["upper_phase"]) == ("BCC_A2", "LIQUID")
     assert outcome.method.startswith("pycalphad ")
@@ -150,14 +151,14 @@ def test_answers_do_not_depend_on_order_chunk_or_process():
 
 def test_one_bad_alloy_takes_nothing_from_the_others():
     settings = CalphadSettings(temperatures_K=(1273.0,), properties=("single_phase_bcc",))
-    good, bad = parse_composition("MoNb"), parse_composition("AlNb")
+    good, bad = parse_composition("MoNb"), parse_composition("NbRe")
     outcomes = validate_many([good, bad, good], settings)
     assert [o.status for o in outcomes] == [
         OutcomeStatus.CONVERGED,
         OutcomeStatus.FAILED,
         OutcomeStatus.CONVERGED,
     ]
-    assert "Al is not in the database" in outcomes[1].message
+    assert "Re is not in the database" in outcomes[1].message
     assert outcomes[1].values == ()
 
 
@@ -243,8 +244,8 @@ def test_the_ends_of_the_range_are_answered(temperature):
 
 
 def test_a_composition_outside_the_database_is_refused():
-    with pytest.raises(InputError, match=r"composition = .*Al, Re are not in the database refractory9"):
-        validate(parse_composition("AlNbRe"), CalphadSettings())
+    with pytest.raises(InputError, match=r"composition = .*Re, Ru are not in the database refractory10"):
+        validate(parse_composition("NbReRu"), CalphadSettings())
 
 
 @pytest.mark.parametrize(

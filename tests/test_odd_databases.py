@@ -12,7 +12,7 @@ import pytest
 from hea_loop import parse_composition
 from hea_loop.errors import InputError
 from tests.in_process_cli import hea_loop
-from validators.calphad import load_database, phases_at
+from validators.calphad import load_database, phases_at, provenance
 from validators.calphad.build import build_tdb
 from validators.outcome import OutcomeStatus
 
@@ -120,6 +120,14 @@ BAD: dict[str, tuple[Change | bytes, tuple[str, ...]]] = {
     "function that no parameter needs at once": (
         without("FUNCTION GHSERZR"),
         ("undefined function GHSERZR",),
+    ),
+    "parameter twice": (
+        with_line("PARA L( BCC_A2, NB , ZR :VA ; 0 ) 298.15 9; 6000 N !"),
+        ("BCC_A2,NB,ZR:VA;0) is given twice", "adds the two"),
+    ),
+    "function in two ways": (
+        with_line("FUNCTION GHSERNB 298.15 1000; 6000 N !"),
+        ("function GHSERNB in two ways", "line"),
     ),
     "functions in a circle": (
         both(
@@ -244,7 +252,6 @@ def test_a_fault_in_one_system_leaves_the_others_their_answers(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in PYCALPHADS.glob("*.tdb")))
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_every_database_that_pycalphad_ships_answers_or_says_in_one_line_why_not(
     name: str, tmp_path: Path
 ) -> None:
@@ -265,8 +272,21 @@ def test_every_database_that_pycalphad_ships_answers_or_says_in_one_line_why_not
         assert all(row["phases"] for row in ended.json if row["outcome"] == "converged")
 
 
-def test_cost507_answers_for_its_light_alloys(tmp_path: Path) -> None:
+def test_what_pycalphad_doubts_in_its_own_models_is_said_with_the_answer(tmp_path: Path) -> None:
+    shutil.copy(PYCALPHADS / "Al-Fe_sundman2009.tdb", tmp_path)
+    database = load_database(tmp_path / "Al-Fe_sundman2009.tdb")
+    assert phases_at(parse_composition("AlFe"), 1200.0, database).status is OutcomeStatus.CONVERGED
+    assert any(
+        "B2_BCC" in line and "may be incorrect" in line for line in provenance(database, ("Al", "Fe")).lines()
+    )
+
+
+def test_cost507_answers_but_for_the_systems_in_which_it_has_faults(tmp_path: Path) -> None:
     shutil.copy(PYCALPHADS / "COST507.tdb", tmp_path)
     database = load_database(tmp_path / "COST507.tdb")
-    found = phases_at(parse_composition("Ti90Al6V4"), 1400.0, database)
+    found = phases_at(parse_composition("Ti94Al6"), 1400.0, database)
     assert [p.name for p in found.phases] == ["BCC_A2"]
+    with pytest.raises(
+        InputError, match=r"G\(ALTI,(AL:V|V:AL);0\) is given twice.*\(line \d+\), and Al-Ti-V"
+    ):
+        phases_at(parse_composition("Ti90Al6V4"), 1400.0, database)

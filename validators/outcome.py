@@ -42,7 +42,7 @@ class Outcome:
 
     Attributes:
         status: Converged, unconverged or failed. Only a converged outcome carries values.
-        method: What gave it, with its version (``pycalphad 0.11.2, refractory9 ab12cd34``).
+        method: What gave it, with its version (``pycalphad 0.11.2, refractory10 ab12cd34``).
         values: The values; empty unless converged.
         message: Why there is no answer, or what failed; empty when converged.
         wall_s: Seconds it took.

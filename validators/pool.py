@@ -94,7 +94,7 @@ class ValidatorPool:
         InputError: The number of workers is not positive.
     """
 
-    def __init__(self, workers: int | None = None, *, database: str | None = "refractory9") -> None:
+    def __init__(self, workers: int | None = None, *, database: str | None = "refractory10") -> None:
         if workers is not None and (not isinstance(workers, int) or workers < 1):
             raise InputError("workers", workers, "is not a positive whole number", "give 1 or more")
         self.workers = workers or default_workers()

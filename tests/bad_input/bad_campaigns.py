@@ -176,7 +176,7 @@ FAULTS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     ),
     "palette without a database": (
         changed(("palette", "elements", "Re"), {}),
-        ("palette.elements", "Re", "refractory9"),
+        ("palette.elements", "Re", "refractory10"),
     ),
     "unknown strategy": (changed(("strategy", "name"), "cgan-2020"), ("strategy.name", "'cgan-2020'")),
     "unknown option of the strategy": (

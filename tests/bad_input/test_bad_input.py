@@ -108,7 +108,7 @@ COMPOSITIONS = {
 }
 
 CHECKS = {
-    "element without a database": _case("check", "ReNb", names=("'NbRe'", "Re", "refractory9")),
+    "element without a database": _case("check", "ReNb", names=("'NbRe'", "Re", "refractory10")),
     "negative temperature": _case("check", "NbTi", "--temperature=-5", names=("--temperature", "-5")),
     "temperature zero": _case("check", "NbTi", "--temperature", "0", names=("--temperature", "0")),
     "temperature out of range": _case(
@@ -134,6 +134,21 @@ CHECKS = {
     ),
     "TDB with a missing binary": _case(
         "check", "NbTi", "--database-file", "binary.tdb", names=("composition", "'NbTi'", "Nb-Ti", "LIQUID")
+    ),
+    "TDB with a missing binary, screened": _case(
+        "check",
+        "NbTi",
+        "--tier",
+        "screen",
+        "--database-file",
+        "binary.tdb",
+        names=("'NbTi'", "Nb-Ti", "LIQUID"),
+    ),
+    "TDB without bcc, screened": _case(
+        "check", "NbTi", "--tier", "screen", "--database-file", "nobcc.tdb", names=("database", "BCC_A2")
+    ),
+    "TDB without liquid": _case(
+        "check", "NbTi", "--solidus", "--database-file", "noliquid.tdb", names=("database", "liquid")
     ),
     "TDB without the element": _case(
         "check", "HfNb", "--database-file", "binary.tdb", names=("composition", "'HfNb'", "Hf", "binary")
@@ -333,6 +348,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         "latin.tdb": b"$ a comment\nELEMENT N\xe9 BCC_A2 1 1 1 !\n",
         "broken.tdb": b"ELEMENT VA VACUUM 0 0 0 !\nELEMENT NB !\n",
         "binary.tdb": LACKING,
+        "nobcc.tdb": LACKING.replace(b"BCC_A2 ", b"BCC ").replace(b"BCC_A2,", b"BCC,"),
+        "noliquid.tdb": LACKING.replace(b"LIQUID", b"MELT"),
         "good.yaml": GOOD.encode(),
     }
     for name, data in files.items():

@@ -76,6 +76,7 @@ class ParameterEntry:
         low_K: Where its temperature range begins, that of the functions it uses included, K.
         high_K: Where it ends, K.
         undefined: Functions that it rests on and nobody defines.
+        diffusing: The species that a mobility is of, else empty.
     """
 
     phase: str
@@ -86,6 +87,7 @@ class ParameterEntry:
     low_K: float
     high_K: float
     undefined: tuple[str, ...]
+    diffusing: str = ""
 
     @property
     def text(self) -> str:
@@ -147,10 +149,18 @@ class Contents:
         return (*self._of_parameters(), *self._of_phases())
 
     def _of_parameters(self) -> Iterable[Fault]:
+        seen = set()
         for p in self.parameters:
             if p.phase.startswith("GAS"):
                 continue  # no alloy is asked for its gas, and RTLNP is built into other programs
             needs = tuple((frozenset({e}),) for e in sorted(p.elements))
+            # L is another name of a G between several constituents
+            key = (p.phase, p.constituents, p.order, "G" if p.kind == "L" else p.kind, p.diffusing)
+            if key in seen:
+                problem = f"{p.text} is given twice, and pycalphad adds the two"
+                yield Fault(problem, "remove one of them", needs, _head(p))
+                continue
+            seen.add(key)
             if p.undefined:
                 name = p.undefined[0]
                 yield Fault(
@@ -300,6 +310,7 @@ def read_contents(parsed: Any) -> Contents:
                 low,
                 high,
                 tuple(sorted(undefined)),
+                row["diffusing_species"].name or "",
             )
         )
     return Contents(tuple(parameters), phases)

@@ -18,7 +18,14 @@ from validators.calphad.contents import Contents, Fault, ParameterEntry, is_liqu
 if TYPE_CHECKING:
     from validators.calphad.database import CalphadDatabase
 
-__all__ = ["Coverage", "PhaseCoverage", "assessed_ternaries", "coverage", "require_described"]
+__all__ = [
+    "Coverage",
+    "PhaseCoverage",
+    "assessed_ternaries",
+    "coverage",
+    "described_range",
+    "require_described",
+]
 
 _BCC: Final = "BCC_A2"
 _WANTED: Final = ("liquid", "bcc", "hcp", "Laves C14", "Laves C15", "Laves C36")
@@ -280,7 +287,7 @@ def require_described(
     if mine not in settled:
         _require_parameters(database, mine, field, value)
         settled.add(mine)
-    low, high, below, above = _range(database, mine)
+    low, high, below, above = described_range(database, mine)
     for temperature in temperatures_K:
         if not low <= temperature <= high:
             raise InputError(
@@ -292,8 +299,10 @@ def require_described(
             )
 
 
-def _range(database: CalphadDatabase, mine: frozenset[str]) -> tuple[float, float, str, str]:
+def described_range(database: CalphadDatabase, elements: Iterable[str]) -> tuple[float, float, str, str]:
+    """Temperatures in K between which the solutions of some elements are described, and what sets the limits."""
     known: dict[frozenset[str], tuple[float, float, str, str]] = database.notes.setdefault("ranges", {})
+    mine = frozenset(elements)
     if mine not in known:
         known[mine] = database.contents.described_between(mine)
     return known[mine]

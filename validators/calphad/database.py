@@ -27,7 +27,7 @@ from validators.calphad.tdb_text import (
 
 __all__ = ["OWN_DATABASE", "CalphadDatabase", "load_database"]
 
-OWN_DATABASE: Final = "refractory9"
+OWN_DATABASE: Final = "refractory10"
 """Name of the database that comes with the project."""
 
 _LOCK: Final = threading.Lock()
@@ -39,7 +39,7 @@ class CalphadDatabase:
     """A parsed and checked database.
 
     Attributes:
-        name: ``refractory9``, or the stem of the file.
+        name: ``refractory10``, or the stem of the file.
         elements: Symbols as the field writes them (``Nb``), in alphabetical order.
         phases: Phase names in alphabetical order.
         content_hash: SHA-256 of the TDB's text: what an answer rests on.
@@ -122,6 +122,12 @@ class CalphadDatabase:
             )
         require_described(self, wanted, field=field, value=shown, temperatures_K=temperatures_K)
 
+    def described_between(self, composition: Composition) -> tuple[float, float]:
+        """Lower and upper temperature in K between which the solutions of an alloy's elements are described."""
+        from validators.calphad.coverage import described_range
+
+        return described_range(self, composition.elements)[:2]
+
     def line_of(self, patterns: Iterable[str]) -> int:
         """Number of the first line outside comments that one of the regular expressions finds, tried in order.
 
@@ -146,7 +152,7 @@ def load_database(
     database with a fault in one system can answer for the others.
 
     Args:
-        name_or_path: ``refractory9``, or the path of a TDB file.
+        name_or_path: ``refractory10``, or the path of a TDB file.
         allow_missing_binaries: Take binaries without an interaction parameter as ideal, in place of refusing
             alloys that have them.
 

@@ -54,6 +54,7 @@ class Provenance:
         competing: Estimates in the phases that could have been in it.
         ternaries_assessed: Sets of three elements with a ternary parameter in liquid or bcc.
         ternaries_extrapolated: The others.
+        doubts: What pycalphad says may be incorrect in its own models of the database's phases.
     """
 
     database: str
@@ -63,6 +64,7 @@ class Provenance:
     competing: tuple[EstimatedParameter, ...]
     ternaries_assessed: tuple[tuple[str, ...], ...]
     ternaries_extrapolated: tuple[tuple[str, ...], ...]
+    doubts: tuple[str, ...] = ()
 
     @property
     def number_of_estimates(self) -> int:
@@ -103,7 +105,7 @@ class Provenance:
 
     def lines(self) -> tuple[str, ...]:
         """What to show below an answer."""
-        return tuple(line for line in (self.estimates_text(), self.ternaries_text()) if line)
+        return tuple(line for line in (self.estimates_text(), self.ternaries_text(), *self.doubts) if line)
 
     def detail(self) -> dict[str, Any]:
         """The same as plain JSON."""
@@ -120,6 +122,7 @@ class Provenance:
             "estimates_competing": plain(self.competing),
             "ternaries_assessed": ["-".join(t) for t in self.ternaries_assessed],
             "ternaries_extrapolated": ["-".join(t) for t in self.ternaries_extrapolated],
+            "doubts": list(self.doubts),
             "text": list(self.lines()),
         }
 
@@ -134,7 +137,12 @@ def _grouped(parameters: Iterable[EstimatedParameter]) -> str:
     groups: dict[str, list[str]] = {}
     for p in parameters:
         groups.setdefault(p.phase, []).append(p.label)
-    return ", ".join(f"{phase} ({_shortened(labels)})" for phase, labels in groups.items())
+    shown = [f"{phase} ({_shortened(labels)})" for phase, labels in list(groups.items())[:_SHOWN]]
+    rest = list(groups.values())[_SHOWN:]
+    if rest:
+        noun = "phase" if len(rest) == 1 else "phases"
+        shown.append(f"and {sum(map(len, rest))} more in {len(rest)} other {noun}")
+    return ", ".join(shown)
 
 
 def _symbol(constituent: str) -> str:
@@ -144,11 +152,14 @@ def _symbol(constituent: str) -> str:
 def _label(estimate: StatedEstimate, sites: tuple[float, ...]) -> str:
     mixing = any(len(s) > 1 for s in estimate.constituents)
     if not mixing and len(sites) == len(estimate.constituents):
-        formula = ""
+        amounts: dict[str, float] = {}  # a sublattice may be split, and an element stand on both halves
         for (constituent,), ratio in zip(estimate.constituents, sites, strict=True):
             if constituent != "VA":
-                formula += _symbol(constituent)
-                formula += "" if ratio == 1 else f"{ratio:.{_FORMULA_DIGITS}g}"
+                amounts[constituent] = amounts.get(constituent, 0.0) + ratio
+        formula = "".join(
+            _symbol(c) + ("" if amount == 1 else f"{amount:.{_FORMULA_DIGITS}g}")
+            for c, amount in amounts.items()
+        )
         label = formula
     else:
         kept = [s for s in estimate.constituents if s != ("VA",)]
@@ -191,4 +202,10 @@ def provenance(database: CalphadDatabase, elements: Iterable[str], phases: Itera
         tuple(e for e in found if e.phase not in present),
         assessed,
         tuple(t for t in ternaries if t not in assessed),
+        tuple(_doubt(r) for r in database.remarks if "MAY BE INCORRECT" in r),
     )
+
+
+def _doubt(remark: str) -> str:
+    """The first sentence of a warning of pycalphad; it goes on with links and capitals."""
+    return f"pycalphad: {remark.partition('. ')[0]}; its energies may be incorrect"

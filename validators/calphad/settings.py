@@ -27,7 +27,7 @@ class CalphadSettings:
     """One configuration: equal settings give equal answers.
 
     Attributes:
-        database: ``refractory9`` or the path of a TDB.
+        database: ``refractory10`` or the path of a TDB.
         temperatures_K: Temperatures of the verdict and of the phase fractions, K, each once, in ascending
         order.
         properties: Which of ``single_phase_bcc``, ``phase_fraction``, ``solidus`` and ``liquidus``.
@@ -117,6 +117,6 @@ class CalphadSettings:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def method(self) -> str:
-        """The method of a data point: ``pycalphad 0.11.2, refractory9 1a2b3c4d``."""
+        """The method of a data point: ``pycalphad 0.11.2, refractory10 1a2b3c4d``."""
         database = self.load()
         return f"pycalphad {version('pycalphad')}, {database.name} {database.content_hash[:8]}"

@@ -129,7 +129,9 @@ class System:
         self.phases = tuple(filter_phases(self._parsed, [v.Species(c) for c in self._components]))
         if not self.phases:
             raise DofError(f"no phase of {database.name} can be formed by {'-'.join(elements)}")
-        self._models = instantiate_models(self._parsed, self._components, list(self.phases))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the database's remarks have it, once
+            self._models = instantiate_models(self._parsed, self._components, list(self.phases))
         self._disordered_states = self._order_models()
         self._records = SharedRecordFactory(self._parsed, self._components, [v.N, v.P, v.T], self._models)
 

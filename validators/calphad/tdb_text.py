@@ -101,7 +101,7 @@ def _excerpt(command: str) -> str:
 
 
 def check_commands(text: str, given: str) -> None:
-    """Refuse what pycalphad would pass over: two commands on a line, a command that is not ended, a phase twice.
+    """Refuse what pycalphad passes over: two commands on a line, one that is not ended, a phase or function twice.
 
     Raises:
         InputError: One of these, with its line.
@@ -127,6 +127,19 @@ def check_commands(text: str, given: str) -> None:
             phases[name] = number
         if end:
             begun = 0
+    _check_functions(text, given)
+
+
+def _check_functions(text: str, given: str) -> None:
+    """Refuse a function with two different definitions, of which pycalphad takes the last."""
+    known: dict[str, tuple[int, str]] = {}
+    for line, command in _commands(text):
+        words = command.upper().split()
+        if len(words) > 2 and len(words[0]) >= 3 and "FUNCTION".startswith(words[0]):
+            before = known.setdefault(words[1], (line, "".join(words[2:])))
+            if before[1] != "".join(words[2:]):
+                problem = f"defines the function {words[1]} in two ways (lines {before[0]} and {line})"
+                raise InputError("database", given, problem, "remove one of them")
 
 
 def failing_command(text: str, parse: Callable[[str], object], error: Exception) -> str:

@@ -54,6 +54,10 @@ def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
             found = search(composition, database, tolerance_K=settings.solidus_tolerance_K)
             if found.status is not OutcomeStatus.CONVERGED:
                 return without_answer(found.status, found.message)
+            low, high = database.described_between(composition)
+            if not low <= found.temperature_K <= high:
+                beyond = f"{name}: {found.temperature_K:.0f} K is beyond {low:g} to {high:g} K, where"
+                return without_answer(OutcomeStatus.UNCONVERGED, f"{beyond} {database.name} describes it")
             detail = {"tolerance_K": found.tolerance_K, "equilibria": found.equilibria}
             values.append(OutcomeValue(name, found.temperature_K, detail=detail))
     return Outcome(

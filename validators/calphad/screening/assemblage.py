@@ -17,13 +17,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from validators.calphad.screening.batch import Batch, minima
 from validators.calphad.screening.clusters import Clusters
 from validators.calphad.screening.phase import Coefficients
-from validators.calphad.screening.system import VectorSystem
 
 __all__ = ["GAP_J", "Assemblage", "stable_assemblage"]
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 _ROUNDS: Final = (7, 4, 4, 4)  # of column generation before each attempt of Newton's method
 GAP_J: Final = 1.0
@@ -41,19 +42,19 @@ class Assemblage:
         energy: ``(n,)`` J per mole of atoms.
         potentials: ``(c, n)`` J/mol.
         gap: ``(n,)`` J/mol by which a phase lies below the plane: the energy is above the minimum by no more.
-        phases: ``(n, c)`` number of the phase in each slot.
+        phases: ``(n, c)`` number of the phase in each slot, in the names of the batch.
         fractions: ``(n, c)`` moles of atoms in each slot, zero for an empty one.
-        y: ``(n, c, width)`` site fractions in each slot.
+        y: ``(n, c, width)`` site fractions in each slot, filled up with zeros.
     """
 
     energy: Array
     potentials: Array
     gap: Array
-    phases: NDArray[np.intp]
+    phases: Index
     fractions: Array
     y: Array
 
-    def take(self, which: NDArray[np.intp]) -> Assemblage:
+    def take(self, which: Index) -> Assemblage:
         """Those of some of the alloys."""
         return Assemblage(
             self.energy[which],
@@ -64,7 +65,7 @@ class Assemblage:
             self.y[which],
         )
 
-    def put(self, which: NDArray[np.intp], other: Assemblage) -> None:
+    def put(self, which: Index, other: Assemblage) -> None:
         """Replace those of some of the alloys."""
         self.energy[which] = other.energy
         self.potentials[:, which] = other.potentials
@@ -77,12 +78,12 @@ class Assemblage:
 class _Programme:
     """The linear programmes of ``n`` alloys, each with its basis of ``c`` points."""
 
-    def __init__(self, x: Array, pure: Array, width: int) -> None:
+    def __init__(self, x: Array, pure: Array, parent: int, width: int) -> None:
         c, n = x.shape
         self.x = np.ascontiguousarray(x.T)[:, :, None]
         self.basis = np.repeat(np.eye(c)[None], n, axis=0)
         self.energies = np.ascontiguousarray(pure.T)
-        self.phases = np.zeros((n, c), dtype=np.intp)
+        self.phases = np.full((n, c), parent, dtype=np.intp)
         self.y = np.zeros((n, c, width))
         self.y[:, np.arange(c), np.arange(c)] = 1.0
         self._solve()
@@ -92,7 +93,7 @@ class _Programme:
         self.fractions = np.maximum((self.inverse @ self.x)[:, :, 0], 0.0)
         self.potentials = (self.energies[:, None, :] @ self.inverse)[:, 0, :]
 
-    def take(self, compositions: Array, energies: Array, phases: NDArray[np.intp], y: Array) -> None:
+    def take(self, compositions: Array, energies: Array, phases: Index, y: Array) -> None:
         """Pivot until none of these points, ``(n, k, ...)``, lies below the plane."""
         everyone = np.arange(len(self.x))
         for _ in range(energies.shape[1] + 4):
@@ -119,79 +120,88 @@ class _Programme:
 
 
 def stable_assemblage(
-    system: VectorSystem,
-    names: Sequence[str],
-    at: dict[str, Coefficients],
-    x: Array,
+    batch: Batch,
+    among: Sequence[int],
+    coefficients: Sequence[Coefficients],
     near: Assemblage | None = None,
 ) -> Assemblage:
     """Find the tangent plane of the stable assemblage among some phases.
 
     Args:
-        system: The phases.
-        names: Which of them may form; the first is a substitutional solution.
-        at: Coefficients of each for the alloys.
-        x: ``(c, n)`` compositions.
+        batch: The alloys.
+        among: Which of its families may form, the parent among them.
+        coefficients: Of every family of the batch, :meth:`Batch.at`.
         near: Assemblages of the same alloys at another temperature, to begin with.
     """
-    names = tuple(names)
     if near is None:
-        return _generate(system, names, at, x)
-    result = _empty(system, names, x)
+        return _generate(batch, among, coefficients)
+    result = _empty(batch)
     begin = np.isfinite(near.potentials).all(axis=0)
     plane = np.where(begin, near.potentials, 0.0)
-    clusters = Clusters(system, names, at, x, near.phases, near.fractions, near.y)
+    clusters = Clusters(batch, among, coefficients, near.phases, near.fractions, near.y)
     refined = clusters.refine(plane)
     usable = np.isfinite(refined).all(axis=0) & begin
     plane = np.where(usable, refined, plane)
-    _, lowest = _below(system, names, at, plane, {}, result.y.shape[2])
-    _keep(result, x, plane, np.where(usable, -lowest, np.inf), clusters)
+    _, lowest = _below(batch, among, coefficients, plane, {}, result.y.shape[2])
+    _keep(result, batch.x, plane, np.where(usable, -lowest, np.inf), clusters)
     rest = np.flatnonzero(result.gap >= GAP_J)
     if len(rest):
-        again = _generate(system, names, {name: c.take(rest) for name, c in at.items()}, x[:, rest])
-        result.put(rest, again)
+        part, chosen, at = _part(batch, among, coefficients, rest)
+        result.put(rest, _generate(part, chosen, at))
     return result
 
 
-def _empty(system: VectorSystem, names: tuple[str, ...], x: Array) -> Assemblage:
-    c, n = x.shape
-    width = max(system.phases[name].dof for name in names)
+def _part(
+    batch: Batch, among: Sequence[int], coefficients: Sequence[Coefficients], which: Index
+) -> tuple[Batch, list[int], list[Coefficients]]:
+    """The same for some of the alloys."""
+    temperatures = np.full(batch.x.shape[1], np.nan)
+    for k in among:
+        temperatures[batch.families[k].alloy] = coefficients[k].T
+    part = batch.take(which)
+    roles = {batch.families[k].role for k in among}
+    chosen = [k for k, family in enumerate(part.families) if family.role in roles]
+    return part, chosen, part.at(temperatures[which])
+
+
+def _empty(batch: Batch) -> Assemblage:
+    c, n = batch.x.shape
     return Assemblage(
         np.full(n, np.nan),
         np.full((c, n), np.nan),
         np.full(n, np.inf),
         np.zeros((n, c), dtype=np.intp),
         np.zeros((n, c)),
-        np.zeros((n, c, width)),
+        # as wide as the batch, so that parts of it fit into one another
+        np.zeros((n, c, batch.width)),
     )
 
 
-def _generate(
-    system: VectorSystem, names: tuple[str, ...], at: dict[str, Coefficients], x: Array
-) -> Assemblage:
+def _generate(batch: Batch, among: Sequence[int], coefficients: Sequence[Coefficients]) -> Assemblage:
     """From nothing: columns, then Newton, then again for the alloys that are not there yet."""
-    result = _empty(system, names, x)
+    result = _empty(batch)
+    x = batch.x
     c, n = x.shape
     width = result.y.shape[2]
-    first = system.phases[names[0]]
+    parent, at = batch.parent, coefficients[0]
     pure = np.empty((c, n))
     for k in range(c):
         corner = np.full((c, n), 1e-12)
         corner[k] = 1.0
-        pure[k] = first.potentials(corner, at[names[0]])[0]
-    programme = _Programme(x, pure, width)
+        pure[k] = parent.potentials(corner, at)[0]
+    programme = _Programme(x, pure, int(batch.numbers[0][0]), width)
     # the plane of the solution at the alloy's own composition is a better first one than that of the elements
-    plane = first.potentials(x, at[names[0]])[1]
-    held: dict[str, Array] = {}
+    plane = parent.potentials(x, at)[1]
+    held: dict[int, Array] = {}
     for rounds in _ROUNDS:
         for _ in range(rounds):
-            points, _ = _below(system, names, at, plane, held, width)
+            points, _ = _below(batch, among, coefficients, plane, held, width)
             programme.take(*points)
             plane = np.ascontiguousarray(programme.potentials.T)
-        clusters = Clusters(system, names, at, x, programme.phases, programme.fractions, programme.y)
+        clusters = Clusters(batch, among, coefficients, programme.phases, programme.fractions, programme.y)
         refined = clusters.refine(plane)
         plane = np.where(np.isfinite(refined).all(axis=0), refined, plane)
-        points, lowest = _below(system, names, at, plane, held, width)
+        points, lowest = _below(batch, among, coefficients, plane, held, width)
         _keep(result, x, plane, -lowest, clusters)
         if (result.gap < GAP_J).all():
             break
@@ -213,45 +223,49 @@ def _keep(result: Assemblage, x: Array, plane: Array, gap: Array, clusters: Clus
 
 
 def _below(
-    system: VectorSystem,
-    names: tuple[str, ...],
-    at: dict[str, Coefficients],
+    batch: Batch,
+    among: Sequence[int],
+    coefficients: Sequence[Coefficients],
     plane: Array,
-    held: dict[str, Array],
+    held: dict[int, Array],
     width: int,
-) -> tuple[tuple[Array, Array, NDArray[np.intp], Array], Array]:
+) -> tuple[tuple[Array, Array, Index, Array], Array]:
     """The minima of every phase against the planes, in rows for each alloy, and the lowest distance."""
-    count = plane.shape[1]
+    c, count = batch.x.shape
     lowest = np.zeros(count)
-    rows: list[tuple[Array, Array, NDArray[np.intp], Array]] = []
-    for number, name in enumerate(names):
-        phase = system.phases[name]
-        found, owner = system.minima(name, at[name], plane, more=held.get(name), kept=_POINTS)
-        amounts = phase.amounts(found.y)
+    rows: list[tuple[Array, Array, Index, Array]] = []
+    for k in among:
+        family = batch.families[k]
+        found, owner = minima(family, coefficients[k], plane, more=held.get(k), kept=_POINTS)
+        amounts = family.amounts(found.y, owner)
         atoms = amounts.sum(axis=0)
         compositions = amounts / atoms
         distance = found.distance / atoms
-        np.minimum.at(lowest, owner, distance)
-        place = _places(owner)
-        most = int(place.max(initial=-1)) + 1
-        points, values = np.zeros((count, most, len(plane))), np.full((count, most), np.inf)
-        fractions = np.zeros((count, most, width))
-        points[owner, place] = compositions.T
-        values[owner, place] = distance + (compositions * plane[:, owner]).sum(axis=0)
-        fractions[owner, place, : phase.dof] = found.y.T
-        rows.append((points, values, np.full((count, most), number), fractions))
-        if phase.dof:
-            starts = np.full((phase.dof, most, count), 1.0 / phase.dof)
+        alloy = family.alloy[owner]
+        np.minimum.at(lowest, alloy, distance)
+        if family.dof:
+            place = _places(owner)
+            starts = np.full(
+                (family.dof, int(place.max(initial=-1)) + 1, len(family.alloy)), 1.0 / family.dof
+            )
             starts[:, place, owner] = found.y
-            held[name] = starts
+            held[k] = starts
+        # entries are in the order of their alloys, and so are the points
+        place = _places(alloy)
+        most = int(place.max(initial=-1)) + 1
+        points, values = np.zeros((count, most, c)), np.full((count, most), np.inf)
+        fractions, numbers = np.zeros((count, most, width)), np.zeros((count, most), dtype=np.intp)
+        points[alloy, place] = compositions.T
+        values[alloy, place] = distance + (compositions * plane[:, alloy]).sum(axis=0)
+        fractions[alloy, place, : family.dof] = found.y.T
+        numbers[alloy, place] = batch.numbers[k][owner]
+        rows.append((points, values, numbers, fractions))
     joined = tuple(np.concatenate([row[k] for row in rows], axis=1) for k in range(4))
     return (joined[0], joined[1], joined[2], joined[3]), lowest
 
 
-def _places(owner: NDArray[np.intp]) -> NDArray[np.intp]:
+def _places(owner: Index) -> Index:
     """How many equal entries stand before each entry of a sorted array."""
     begins = np.flatnonzero(np.concatenate([[True], owner[1:] != owner[:-1]])) if len(owner) else owner
-    result: NDArray[np.intp] = np.arange(len(owner)) - np.repeat(
-        begins, np.diff(np.append(begins, len(owner)))
-    )
+    result: Index = np.arange(len(owner)) - np.repeat(begins, np.diff(np.append(begins, len(owner))))
     return result

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from validators.calphad.screening.phase import MIN_FRACTION, Coefficients, VectorPhase
-from validators.calphad.screening.system import VectorSystem
+from validators.calphad.screening.batch import Batch
+from validators.calphad.screening.phase import MIN_FRACTION, Coefficients, Family
 
 __all__ = ["Clusters"]
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 _PRESENT: Final = 1e-9
 _ITERATIONS: Final = 12
@@ -24,51 +25,58 @@ class Clusters:
     """Phases of ``n`` alloys in ``c`` slots each: points of one basin of one phase joined to one.
 
     Args:
-        system: The phases.
-        names: Their names by number.
-        at: Coefficients of each for the alloys.
-        x: ``(c, n)`` compositions.
-        phases: ``(n, c)`` number of the phase in each slot.
+        batch: The alloys.
+        among: Which of its families may form.
+        coefficients: Of every family of the batch.
+        phases: ``(n, c)`` number of the phase in each slot, in the names of the batch.
         fractions: ``(n, c)`` moles of atoms in each slot.
         y: ``(n, c, width)`` site fractions, filled up with zeros.
     """
 
     def __init__(
         self,
-        system: VectorSystem,
-        names: tuple[str, ...],
-        at: dict[str, Coefficients],
-        x: Array,
-        phases: NDArray[np.intp],
+        batch: Batch,
+        among: Sequence[int],
+        coefficients: Sequence[Coefficients],
+        phases: Index,
         fractions: Array,
         y: Array,
     ) -> None:
-        self._phases = [system.phases[name] for name in names]
-        self._at = [at[name] for name in names]
-        self._x = x
+        self._families = [(batch.families[k], coefficients[k]) for k in among]
+        self._x = batch.x
+        # (alloys, names): which entry of which family a phase of an alloy is
+        self._family = np.full((batch.x.shape[1], len(batch.names)), -1)
+        self._entry = np.zeros(self._family.shape, dtype=np.intp)
+        for place, k in enumerate(among):
+            family, numbers = batch.families[k], batch.numbers[k]
+            self._family[family.alloy, numbers] = place
+            self._entry[family.alloy, numbers] = np.arange(len(numbers))
+        self._RT = coefficients[0].RT
         self.number = phases.copy()
         self.y = y.copy()
         self.amount = np.where(fractions > _PRESENT, fractions, 0.0)
         self._join()
-        for phase, alloy, slot, _ in self._members():
-            atoms = phase.amounts(self._points(phase, alloy, slot)).sum(axis=0)
+        for family, _, alloy, slot, entry in self._members():
+            atoms = family.amounts(self._points(family, alloy, slot), entry).sum(axis=0)
             self.amount[alloy, slot] /= atoms  # from here on in moles of formula units
 
-    def _members(self) -> Iterator[tuple[VectorPhase, NDArray[np.intp], NDArray[np.intp], Coefficients]]:
-        """For each phase the alloys and slots that it is in."""
-        for k, (phase, at) in enumerate(zip(self._phases, self._at, strict=True)):
-            alloy, slot = np.nonzero((self.amount > 0) & (self.number == k))
+    def _members(self) -> Iterator[tuple[Family, Coefficients, Index, Index, Index]]:
+        """For each family the alloys and slots that it is in, and its entries there."""
+        alloys = np.arange(len(self.number))[:, None]
+        of_slot = np.where(self.amount > 0, self._family[alloys, self.number], -1)
+        for k, (family, at) in enumerate(self._families):
+            alloy, slot = np.nonzero(of_slot == k)
             if len(alloy):
-                yield phase, alloy, slot, at.take(alloy)
+                yield family, at, alloy, slot, self._entry[alloy, self.number[alloy, slot]]
 
-    def _points(self, phase: VectorPhase, alloy: NDArray[np.intp], slot: NDArray[np.intp]) -> Array:
-        return np.maximum(self.y[alloy, slot, : phase.dof].T, MIN_FRACTION)
+    def _points(self, family: Family, alloy: Index, slot: Index) -> Array:
+        return np.maximum(self.y[alloy, slot, : family.dof].T, MIN_FRACTION)
 
     def fractions(self) -> Array:
         """Moles of atoms in each slot, ``(n, c)``."""
         result = np.zeros_like(self.amount)
-        for phase, alloy, slot, _ in self._members():
-            atoms = phase.amounts(self._points(phase, alloy, slot)).sum(axis=0)
+        for family, _, alloy, slot, entry in self._members():
+            atoms = family.amounts(self._points(family, alloy, slot), entry).sum(axis=0)
             result[alloy, slot] = self.amount[alloy, slot] * atoms
         return result
 
@@ -79,14 +87,14 @@ class Clusters:
             for j in range(i + 1, slots):
                 both = (self.amount[:, i] > 0) & (self.amount[:, j] > 0)
                 both &= self.number[:, i] == self.number[:, j]
-                for k in np.unique(self.number[both, i]):
-                    phase = self._phases[k]
-                    who = np.flatnonzero(both & (self.number[:, i] == k))
-                    at = self._at[k].take(who)
-                    ends = [np.maximum(self.y[who, s, : phase.dof].T, MIN_FRACTION) for s in (i, j)]
-                    if phase.dof:
-                        mean = (phase.energy(ends[0], at)[0] + phase.energy(ends[1], at)[0]) / 2
-                        half = phase.energy((ends[0] + ends[1]) / 2, at)[0]
+                place = self._family[np.arange(len(both)), self.number[:, i]]
+                for k, (family, every) in enumerate(self._families):
+                    who = np.flatnonzero(both & (place == k))
+                    if family.dof and len(who):
+                        at = every.take(self._entry[who, self.number[who, i]])
+                        ends = [self._points(family, who, np.full(len(who), s)) for s in (i, j)]
+                        mean = (family.energy(ends[0], at)[0] + family.energy(ends[1], at)[0]) / 2
+                        half = family.energy((ends[0] + ends[1]) / 2, at)[0]
                         who = who[half <= mean + 1e-6]
                     total = self.amount[who, i] + self.amount[who, j]
                     share = (self.amount[who, i] / total)[:, None]
@@ -110,7 +118,7 @@ class Clusters:
     def _step(self, mu: Array) -> tuple[Array, float]:
         c, n = mu.shape
         slots = self.amount.shape[1]
-        RT = self._at[0].RT
+        RT = self._RT
         matrix = np.zeros((n, c + slots, c + slots))
         right = np.zeros((n, c + slots, 1))
         right[:, :c, 0] = self._x.T
@@ -119,23 +127,25 @@ class Clusters:
         matrix[:, diagonal, diagonal] += _RIDGE
         right[:, :c, 0] += _RIDGE * (mu / RT).T
         responses = []
-        for phase, alloy, slot, at in self._members():
-            y = self._points(phase, alloy, slot)
+        for family, every, alloy, slot, entry in self._members():
+            at = every.take(entry)
+            y = self._points(family, alloy, slot)
             energy, gradient = (
-                phase.energy(y, at) if phase.dof else (phase.excess(y, at)[0], np.zeros((0, len(alloy))))
+                family.energy(y, at) if family.dof else (family.excess(y, at)[0], np.zeros((0, len(alloy))))
             )
-            moles = phase.amounts(y)
-            response = _response(phase, at, y)  # (k, dof, dof), times RT
+            moles, atoms = family.amounts(y, entry), family.atoms(entry)
+            response = _response(family, at, y)  # (k, dof, dof), times RT
             amount = self.amount[alloy, slot]
-            towards = response @ phase.atoms.T  # (k, dof, c)
+            towards = response @ atoms.transpose(0, 2, 1)  # (k, dof, c)
             drift = (response @ (gradient / at.RT).T[:, :, None])[:, :, 0]  # what y does at mu = 0
-            np.add.at(matrix[:, :c, :c], alloy, amount[:, None, None] * (phase.atoms @ towards))
-            np.add.at(right[:, :c, 0], alloy, -amount[:, None] * (moles.T - drift @ phase.atoms.T))
+            np.add.at(matrix[:, :c, :c], alloy, amount[:, None, None] * (atoms @ towards))
+            moved = (atoms @ drift[:, :, None])[:, :, 0]
+            np.add.at(right[:, :c, 0], alloy, -amount[:, None] * (moles.T - moved))
             matrix[alloy, :c, c + slot] = moles.T
             matrix[alloy, c + slot, :c] = moles.T
             matrix[alloy, c + slot, c + slot] = -1e-12
             right[alloy, c + slot, 0] = energy / at.RT
-            responses.append((phase, alloy, slot, y, towards, drift))
+            responses.append((family, alloy, slot, y, towards, drift))
         empty_alloy, empty_slot = np.nonzero(self.amount <= 0)
         matrix[empty_alloy, c + empty_slot, c + empty_slot] = 1.0
         try:
@@ -161,7 +171,7 @@ class Clusters:
         return (reduced * RT[:, None]).T, largest
 
 
-def _response(phase: VectorPhase, at: Coefficients, y: Array) -> Array:
+def _response(phase: Family, at: Coefficients, y: Array) -> Array:
     """How site fractions answer to a slope: the inverse curvature within the sublattices, times RT."""
     count, constraints = phase.dof, len(phase.mixing)
     if not count:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from validators.calphad.screening.phase import MIN_FRACTION, Coefficients, VectorPhase
+from validators.calphad.screening.phase import MIN_FRACTION, Coefficients, Family
 
 __all__ = ["Minima", "descend", "polish"]
 
@@ -41,7 +41,7 @@ class Minima:
     slack: Array
 
 
-def _normalise(phase: VectorPhase, logarithm: Array) -> tuple[Array, Array]:
+def _normalise(phase: Family, logarithm: Array) -> tuple[Array, Array]:
     """Fractions that sum to one on each sublattice from unnormalised logarithms, and their logarithms."""
     y = np.empty_like(logarithm)
     for sublattice in phase.mixing:
@@ -55,18 +55,17 @@ def _normalise(phase: VectorPhase, logarithm: Array) -> tuple[Array, Array]:
     return y, logarithm
 
 
-def descend(phase: VectorPhase, at: Coefficients, mu: Array, y: Array, steps: int) -> Minima:
+def descend(phase: Family, at: Coefficients, plane: tuple[Array, Array], y: Array, steps: int) -> Minima:
     """Successive substitution.
 
     Args:
         phase: The phase.
         at: Its coefficients for each point.
-        mu: ``(elements, n)`` chemical potentials of the tangent plane, J/mol.
+        plane: Of the tangent plane, for each point, as :meth:`Family.slope` gives it.
         y: ``(dof, n)`` site fractions to start from, positive.
         steps: How many steps.
     """
-    linear = -(phase.atoms.T @ mu)
-    fixed = (phase.fixed_atoms * mu).sum(axis=0)
+    linear, fixed = plane
     weight = phase.sites * at.RT
     y, logarithm = _normalise(phase, np.log(np.maximum(y, MIN_FRACTION)))
     stride = np.ones(y.shape[1])
@@ -98,13 +97,14 @@ def descend(phase: VectorPhase, at: Coefficients, mu: Array, y: Array, steps: in
     return Minima(kept_y, kept_value, slack)
 
 
-def polish(phase: VectorPhase, at: Coefficients, mu: Array, found: Minima, steps: int = 4) -> Minima:
+def polish(
+    phase: Family, at: Coefficients, plane: tuple[Array, Array], found: Minima, steps: int = 4
+) -> Minima:
     """Newton's method from points near a minimum; a step that does not lower F is not taken.
 
     Arguments as in :func:`descend`. Where the curvature is not positive, the point is left as it is.
     """
-    linear = -(phase.atoms.T @ mu)
-    fixed = (phase.fixed_atoms * mu).sum(axis=0)
+    linear, fixed = plane
     weight = phase.sites * at.RT
     y, best, slack = found.y, found.distance, found.slack
     count, constraints = phase.dof, len(phase.mixing)

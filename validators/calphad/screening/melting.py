@@ -20,14 +20,16 @@ from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.equilibrium import MAX_TEMPERATURE_K, MIN_TEMPERATURE_K
 from validators.calphad.screening.assemblage import Assemblage, stable_assemblage
-from validators.calphad.screening.stability import TOLERANCE_J, blocks, require_arrays
-from validators.calphad.screening.system import PARENT, VectorSystem, is_liquid, system_of
-from validators.calphad.screening.temperature import TemperatureProgram
+from validators.calphad.screening.batch import Batch, batches, minima, softest
+from validators.calphad.screening.stability import TOLERANCE_J, require_arrays
+from validators.calphad.screening.system import is_liquid
 
 __all__ = ["MeltingRange", "bcc_solidus", "melting_range"]
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
+_SOLIDS: Final = ("parent", "solid")
 _GUESS_K: Final = 2300.0
 _SLOPE: Final = -9.0  # J/(mol K): entropies of melting of metals are near R (Richard's rule)
 _LONGEST_STEP_K: Final = 400.0
@@ -55,7 +57,7 @@ class MeltingRange:
 
 
 def crossing(
-    function: Callable[[Array, NDArray[np.intp]], Array],
+    function: Callable[[Array, Index], Array],
     guess: Array,
     tolerance_K: float,
     evaluations: int = 40,
@@ -111,67 +113,74 @@ def crossing(
 
 
 class _Melting:
-    """One block of alloys of one system."""
+    """One batch of alloys."""
 
-    def __init__(self, program: TemperatureProgram, system: VectorSystem, x: Array) -> None:
-        self._program = program
-        self._system = system
-        self._x = x
-        self.liquids = tuple(name for name in system.phases if is_liquid(name))
-        self.solids = tuple(name for name in system.phases if not is_liquid(name))
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
 
     def lowest(
-        self, parent: str, others: Sequence[str], T: Array, which: NDArray[np.intp], *, itself: bool = False
+        self, parent: str, others: Sequence[str], T: Array, which: Index, *, itself: bool = False
     ) -> Array:
-        """The least distance of other phases from the plane of one phase, J per mole of atoms."""
-        x = self._x[:, which]
-        table = self._program.values(T)
-        at = {name: self._system.phases[name].coefficients(T, table) for name in {parent, *others}}
-        mu = self._system.parent_potentials(parent, x, at[parent])[1]
+        """The least distance of other phases from the plane of one phase, J per mole of atoms.
+
+        Args:
+            parent: Role of the one phase.
+            others: Roles of the others, in which the parent can be one.
+            T: Temperatures, K, of the alloys ``which``.
+            which: Numbers of the alloys in the batch.
+            itself: Look for a second composition of the parent more closely.
+        """
+        if not len(which):
+            return np.zeros(0)
+        batch = self._batch if len(which) == len(self._batch.where) else self._batch.take(which)
+        coefficients = batch.at(T)
+        own = next(k for k, family in enumerate(batch.families) if family.role == parent)
+        mu = batch.families[own].potentials(batch.x, coefficients[own])[1]
         least = np.full(len(which), np.inf)
-        for name in others:
-            # a pure element has no second composition
-            if name == parent and len(x) == 1:
+        for k, (family, at) in enumerate(zip(batch.families, coefficients, strict=True)):
+            if family.role not in others:
                 continue
-            phase = self._system.phases[name]
-            more = None
-            leave_out = None
-            if name == parent:
-                leave_out = x
+            # a pure element has no second composition
+            if k == own and len(batch.x) == 1:
+                continue
+            more = leave_out = None
+            if k == own:
+                leave_out = batch.x
                 if itself:
-                    more = self._system.along_softest(parent, x, at[parent])[0]
-            found, owner = self._system.minima(name, at[name], mu, more=more, leave_out=leave_out)
-            np.minimum.at(least, owner, found.distance / phase.amounts(found.y).sum(axis=0))
+                    more = softest(family, batch.x, at)[0]
+            found, owner = minima(family, at, mu, more=more, leave_out=leave_out)
+            distance = found.distance / family.amounts(found.y, owner).sum(axis=0)
+            np.minimum.at(least, family.alloy[owner], distance)
         return least
 
     def liquid_above_solids(
-        self, T: Array, which: NDArray[np.intp], near: Assemblage | None
+        self, T: Array, which: Index, near: Assemblage | None
     ) -> tuple[Array, Assemblage]:
         """Least distance of the liquid from the plane of the stable solids, J/mol, and those solids."""
-        x = self._x[:, which]
-        table = self._program.values(T)
-        at = {name: phase.coefficients(T, table) for name, phase in self._system.phases.items()}
-        names = (PARENT, *(name for name in self.solids if name != PARENT))
-        stable = stable_assemblage(self._system, names, at, x, near)
+        batch = self._batch.take(which)
+        coefficients = batch.at(T)
+        solids = [k for k, family in enumerate(batch.families) if family.role != "liquid"]
+        stable = stable_assemblage(batch, solids, coefficients, near)
         least = np.full(len(which), np.inf)
-        for name in self.liquids:
-            phase = self._system.phases[name]
-            found, owner = self._system.minima(name, at[name], stable.potentials)
-            np.minimum.at(least, owner, found.distance / phase.amounts(found.y).sum(axis=0))
+        for family, at in zip(batch.families, coefficients, strict=True):
+            if family.role == "liquid":
+                found, owner = minima(family, at, stable.potentials)
+                distance = found.distance / family.amounts(found.y, owner).sum(axis=0)
+                np.minimum.at(least, family.alloy[owner], distance)
         return least, stable
 
     def solidus(self, guess: Array, tolerance_K: float) -> tuple[Array, NDArray[np.bool_]]:
         """Solidus ``(n,)`` and whether it is settled."""
         found = crossing(
-            lambda T, who: self.lowest(PARENT, self.liquids, T, who), guess, tolerance_K, _EVALUATIONS_OF_BCC
+            lambda T, who: self.lowest("parent", ("liquid",), T, who), guess, tolerance_K, _EVALUATIONS_OF_BCC
         )
         settled = np.zeros(len(guess), dtype=bool)
         known = np.flatnonzero(np.isfinite(found))
         below = np.maximum(found[known] - 2 * tolerance_K, MIN_TEMPERATURE_K)
-        settled[known] = self.lowest(PARENT, self.solids, below, known, itself=True) > -TOLERANCE_J
+        settled[known] = self.lowest("parent", _SOLIDS, below, known, itself=True) > -TOLERANCE_J
         # where bcc is not alone: the stable solids, beginning at what bcc alone would give
         rest = np.flatnonzero(~settled)
-        if len(rest) and len(self._x) > 1:
+        if len(rest) and len(self._batch.x) > 1:
             last: list[Assemblage] = []  # of all of the rest, once there is one
 
             def distance(T: Array, who: NDArray[np.intp]) -> Array:
@@ -210,7 +219,7 @@ def melting_range(
         NotVectorisable: The database has something that screening has no arrays for.
     """
     elements = tuple(elements)
-    x, T = require_arrays(fractions, elements, np.asarray(_GUESS_K), database)
+    x, _ = require_arrays(fractions, elements, np.asarray(_GUESS_K), database)
     if not any(is_liquid(p) for p in database.phases):
         raise InputError(
             "database", database.name, "has no liquid phase", "ask for no solidus, or use another database"
@@ -222,24 +231,23 @@ def melting_range(
         np.zeros(count, dtype=bool),
         np.zeros(count, dtype=bool),
     )
-    for chosen, block in blocks(x, T, elements):
-        translation, system = system_of(database, chosen)
-        melting = _Melting(translation.program, system, block.x)
-        where = block.where
-        solidus, settled = melting.solidus(block.T, tolerance_K)
+    for batch in batches(x, elements, database):
+        melting = _Melting(batch)
+        where = batch.where
+        solidus, settled = melting.solidus(np.full(len(where), _GUESS_K), tolerance_K)
         result.solidus_K[where] = solidus
         result.solidus_settled[where] = settled
-        liquid = melting.liquids[0] if melting.liquids else ""
-        if liquidus and liquid and (len(block.x) == 1 or system.phases[liquid].substitutional):
+        liquids = [family for family in batch.families if family.role == "liquid"]
+        if liquidus and len(liquids) == 1 and (len(batch.x) == 1 or liquids[0].substitutional):
             guess = np.where(np.isfinite(solidus), solidus + 50.0, _GUESS_K)
             found = crossing(
-                lambda T, who, m=melting, p=liquid: -m.lowest(p, m.solids, T, who),  # type: ignore[misc]
+                lambda T, who, m=melting: -m.lowest("liquid", _SOLIDS, T, who),  # type: ignore[misc]
                 np.minimum(guess, MAX_TEMPERATURE_K - 1.0),
                 tolerance_K,
             )
             result.liquidus_K[where] = found
             known = np.flatnonzero(np.isfinite(found))
-            rival = melting.lowest(liquid, melting.liquids, found[known], known, itself=True)
+            rival = melting.lowest("liquid", ("liquid",), found[known], known, itself=True)
             result.liquidus_settled[where[known]] = rival > -TOLERANCE_J
     return result
 
@@ -253,15 +261,14 @@ def bcc_solidus(
     errors as of :func:`melting_range`.
     """
     elements = tuple(elements)
-    x, T = require_arrays(fractions, elements, np.asarray(_GUESS_K), database)
+    x, _ = require_arrays(fractions, elements, np.asarray(_GUESS_K), database)
     result = np.full(len(x), np.nan)
-    for chosen, block in blocks(x, T, elements):
-        translation, system = system_of(database, chosen)
-        melting = _Melting(translation.program, system, block.x)
-        if melting.liquids:
-            result[block.where] = crossing(
-                lambda T, who, m=melting: m.lowest(PARENT, m.liquids, T, who),  # type: ignore[misc]
-                block.T,
+    for batch in batches(x, elements, database):
+        if any(family.role == "liquid" for family in batch.families):
+            melting = _Melting(batch)
+            result[batch.where] = crossing(
+                lambda T, who, m=melting: m.lowest("parent", ("liquid",), T, who),  # type: ignore[misc]
+                np.full(len(batch.where), _GUESS_K),
                 tolerance_K,
             )
     return result

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
-from validators.calphad.screening.polynomial import Form, Polynomial, Term
+from validators.calphad.screening.polynomial import Form, Product, canonical
 from validators.calphad.screening.temperature import TemperatureProgram, UnknownExpression
 
 __all__ = ["NotVectorisable", "PhaseTerms", "Sublattice", "Translation"]
@@ -25,6 +25,10 @@ _MAGNETIC: Final = frozenset({"TC", "BMAGN"})
 # mobilities and diffusion: they are no part of the Gibbs energy
 _IGNORED: Final = frozenset({"MQ", "MF", "DQ", "DF", "VS", "BMAG"})
 _MAGNETIC_HINTS: Final = frozenset({"ihj_magnetic_afm_factor", "ihj_magnetic_structure_factor"})
+
+
+Terms = dict[Product, list[tuple[int, float]]]
+"""Products of linear forms, each with the rows of the parameter table that multiply it and their signs."""
 
 
 class NotVectorisable(InputError):  # noqa: N818 - it names what is the matter
@@ -61,9 +65,10 @@ class PhaseTerms:
         mixing: Sublattices with two constituents or more.
         fixed: Sites per formula unit of each element on a sublattice of its own.
         layout: Per sublattice of the database the mixing one, None where a constituent is alone.
-        energy: Reference and excess energy, J per mole of formula units.
-        curie: Curie temperature, K; None without a magnetic model.
-        moment: Mean magnetic moment, Bohr magnetons.
+        energy: Reference and excess energy, J per mole of formula units: each product of linear forms with
+            the rows of the parameters that multiply it, and their signs.
+        curie: Curie temperature, K; empty without a magnetic model.
+        moment: Mean magnetic moment, Bohr magnetons; likewise.
         afm_factor: What divides negative Curie temperatures and moments.
         structure_factor: The p of the magnetic model.
     """
@@ -72,9 +77,9 @@ class PhaseTerms:
     mixing: tuple[Sublattice, ...]
     fixed: dict[str, float]
     layout: tuple[Sublattice | None, ...]
-    energy: Polynomial
-    curie: Polynomial | None = None
-    moment: Polynomial | None = None
+    energy: Terms
+    curie: Terms = field(default_factory=dict)
+    moment: Terms = field(default_factory=dict)
     afm_factor: float = -1.0
     structure_factor: float = 0.4
 
@@ -220,8 +225,7 @@ class Translation:
             mixing.append(Sublattice(sites, present, start))
             layout.append(mixing[-1])
             place.append(({c: start + i for i, c in enumerate(present)}, ""))
-        dof = mixing[-1].stop if mixing else 0
-        terms: dict[str, dict[tuple[Form, ...], list[int]]] = {"G": {}, "TC": {}, "BMAGN": {}}
+        terms: dict[str, Terms] = {"G": {}, "TC": {}, "BMAGN": {}}
         for p in phase.parameters:
             if not _applies(p, place):
                 continue
@@ -230,27 +234,22 @@ class Translation:
                 continue  # pycalphad takes end-members from G of order 0 only
             kind = "G" if p.kind == "L" else p.kind
             for factors in self._factors(p, place, name):
-                terms[kind].setdefault(factors, []).append(p.row)
-        made = {
-            kind: Polynomial([Term(tuple(rows), f) for f, rows in found.items()], dof)
-            for kind, found in terms.items()
-        }
-        magnetic = not (made["TC"].empty or made["BMAGN"].empty)
+                sign, product = canonical(factors)
+                terms[kind].setdefault(product, []).append((p.row, sign))
+        magnetic = bool(terms["TC"] and terms["BMAGN"])
         return PhaseTerms(
             name,
             tuple(mixing),
             fixed,
             tuple(layout),
-            made["G"],
-            made["TC"] if magnetic else None,
-            made["BMAGN"] if magnetic else None,
+            terms["G"],
+            terms["TC"] if magnetic else {},
+            terms["BMAGN"] if magnetic else {},
             phase.afm_factor or -1.0,
             phase.structure_factor or 0.4,
         )
 
-    def _factors(
-        self, p: _Parameter, place: list[tuple[dict[str, int], str]], name: str
-    ) -> list[tuple[Form, ...]]:
+    def _factors(self, p: _Parameter, place: list[tuple[dict[str, int], str]], name: str) -> list[Product]:
         """The products of linear forms that one parameter multiplies."""
         base: list[Form] = []
         mixing = [k for k, s in enumerate(p.constituents) if len(s) > 1]

@@ -1,18 +1,26 @@
-"""The Gibbs energy of one phase over arrays of site fractions and temperatures."""
+"""Gibbs energies of phases over arrays of site fractions and temperatures.
+
+A :class:`Family` holds phases of the same shape (the same sublattices with as many constituents) of many alloys
+of different elements: what differs between them are coefficients, and which element a site fraction is of.
+So one call works on bcc of all quinary alloys, or on the three Laves types of those that divide alike.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from validators.calphad.screening.model import PhaseTerms
+from validators.calphad.screening.model import PhaseTerms, Sublattice, Terms
+from validators.calphad.screening.polynomial import Polynomial, Product
 
-__all__ = ["GAS_CONSTANT", "MIN_FRACTION", "Coefficients", "VectorPhase"]
+__all__ = ["GAS_CONSTANT", "MIN_FRACTION", "Coefficients", "Family", "Member", "Shape", "Vocabulary"]
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 GAS_CONSTANT: Final = 8.3145
 """J/(mol K), pycalphad's own value: both tiers must describe the same surface (CODATA is 8.314463)."""
@@ -27,117 +35,293 @@ class Coefficients:
     Attributes:
         RT: ``(n,)``, J/mol.
         T: ``(n,)``, K.
-        energy: Coefficients of the energy.
+        energy: ``(terms, n)`` coefficients of the energy.
         curie: Of the Curie temperature.
         moment: Of the magnetic moment.
     """
 
     RT: Array
     T: Array
-    energy: list[Array]
-    curie: list[Array]
-    moment: list[Array]
+    energy: Array
+    curie: Array
+    moment: Array
 
-    def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Coefficients:
+    def take(self, which: Index) -> Coefficients:
         """For a choice of the points, repetition allowed."""
         return Coefficients(
             self.RT[which],
             self.T[which],
-            *(
-                [np.ascontiguousarray(c[:, which]) for c in part]
-                for part in (self.energy, self.curie, self.moment)
-            ),
+            *(np.take(part, which, axis=1) for part in (self.energy, self.curie, self.moment)),
         )
 
 
-class VectorPhase:
-    """One phase for one set of elements; site fractions are ``(dof, n)``, energies J per formula unit.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What phases share that are worked on together.
+
+    Attributes:
+        sublattices: Sites and number of constituents of each sublattice on which several mix.
+        magnetic: The factor and the p of the magnetic model; None without one.
+        role: ``parent`` for the phase that has to be alone, ``liquid``, or ``solid``.
+    """
+
+    sublattices: tuple[tuple[float, int], ...]
+    magnetic: tuple[float, float] | None
+    role: str
+
+
+class Vocabulary:
+    """Numbers for the products of linear forms that the models of a database are made of."""
+
+    def __init__(self) -> None:
+        self._number: dict[Product, int] = {}
+        self._products: list[Product] = []
+        self._polynomials: dict[tuple[int, bytes], Polynomial] = {}
+
+    def numbers(self, products: Sequence[Product]) -> Index:
+        """The number of each product, a new one if need be."""
+        out = np.empty(len(products), dtype=np.intp)
+        for k, product in enumerate(products):
+            if product not in self._number:
+                self._number[product] = len(self._products)
+                self._products.append(product)
+            out[k] = self._number[product]
+        return out
+
+    def polynomial(self, numbers: Index, dof: int) -> Polynomial:
+        """The polynomial with these terms."""
+        key = (dof, numbers.tobytes())
+        if key not in self._polynomials:
+            self._polynomials[key] = Polynomial([self._products[k] for k in numbers], dof)
+        return self._polynomials[key]
+
+    def __len__(self) -> int:
+        return len(self._products)
+
+
+class _Rows:
+    """For each term of a quantity the rows of the parameter table that make its coefficient."""
+
+    def __init__(self, terms: Terms, vocabulary: Vocabulary) -> None:
+        self.numbers = vocabulary.numbers(list(terms))
+        deepest = max((len(rows) for rows in terms.values()), default=1)
+        self.rows = np.full((deepest, len(terms)), -1, dtype=np.intp)  # the last row of a table is zero
+        self.signs = np.ones((deepest, len(terms)))
+        for k, rows in enumerate(terms.values()):
+            for layer, (row, sign) in enumerate(rows):
+                self.rows[layer, k] = row
+                self.signs[layer, k] = sign
+
+
+class _Quantity:
+    """One quantity of several phases: the union of their terms."""
+
+    def __init__(self, members: Sequence[_Rows], vocabulary: Vocabulary, dof: int) -> None:
+        numbers = np.unique(np.concatenate([m.numbers for m in members]))
+        self.polynomial = vocabulary.polynomial(numbers, dof)
+        place = np.full(len(vocabulary), -1)
+        place[numbers] = self.polynomial.places
+        deepest = max((len(m.rows) for m in members), default=1)
+        rows = np.full((deepest, self.polynomial.rows, len(members)), -1, dtype=np.intp)
+        signs = np.ones(rows.shape)
+        for k, m in enumerate(members):
+            where = place[m.numbers]
+            rows[: len(m.rows), where, k] = m.rows
+            signs[: len(m.rows), where, k] = m.signs
+        self._rows, self._signs = rows[0], None if (signs[0] == 1.0).all() else signs[0]
+        # where several parameters make one coefficient
+        self._further: list[tuple[Index, Index, Array]] = []
+        for layer in range(1, deepest):
+            used = np.flatnonzero((rows[layer] >= 0).any(axis=1))
+            self._further.append((used, rows[layer, used], signs[layer, used]))
+
+    def coefficients(self, table: Array, member: Index, column: Index) -> Array:
+        """``(rows, k)`` of entries that are these members at these columns of the table."""
+        result: Array = table[self._rows[:, member], column]
+        if self._signs is not None:
+            result *= self._signs[:, member]
+        for used, rows, signs in self._further:
+            result[used] += table[rows[:, member], column] * signs[:, member]
+        return result
+
+
+class Member:
+    """One phase for one set of elements.
 
     Args:
         terms: From :meth:`validators.calphad.screening.model.Translation.terms`.
         elements: The elements, upper case, in the order of all composition arrays.
+        role: As of :class:`Shape`.
+        vocabulary: That of its database.
     """
 
-    def __init__(self, terms: PhaseTerms, elements: tuple[str, ...]) -> None:
+    def __init__(
+        self, terms: PhaseTerms, elements: tuple[str, ...], role: str, vocabulary: Vocabulary
+    ) -> None:
         self.name = terms.name
+        magnetic = (terms.afm_factor, terms.structure_factor) if terms.curie else None
+        self.shape = Shape(
+            tuple((s.sites, len(s.constituents)) for s in terms.mixing),
+            # bcc of all alloys is worked on at once, with Cr or without
+            (terms.afm_factor, terms.structure_factor) if role == "parent" else magnetic,
+            role,
+        )
         self.dof = terms.dof
-        self.mixing = terms.mixing
-        self._terms = terms
-        count = len(elements)
-        self.atoms = np.zeros((count, self.dof))
-        self.fixed_atoms = np.zeros((count, 1))
-        for k, element in enumerate(elements):
-            self.fixed_atoms[k] = terms.fixed.get(element, 0.0)
-            for sublattice in terms.mixing:
-                if element in sublattice.constituents:
-                    self.atoms[k, sublattice.start + sublattice.constituents.index(element)] = (
-                        sublattice.sites
-                    )
-        # sites that a site fraction stands on: the weight of its ideal entropy
-        self.sites = np.concatenate(
-            [np.full(len(s.constituents), s.sites) for s in terms.mixing] or [np.zeros(0)]
-        )[:, None]
-        self.membership = np.zeros((len(terms.mixing), self.dof))
-        for k, sublattice in enumerate(terms.mixing):
-            self.membership[k, sublattice.start : sublattice.stop] = 1.0
+        code = {e: k for k, e in enumerate(elements)} | {"VA": len(elements)}
+        self.element = np.array([code[c] for s in terms.mixing for c in s.constituents], dtype=np.intp)
+        self.fixed = np.array([terms.fixed.get(e, 0.0) for e in elements])
+        self.layout = terms.layout
+        self.quantities = [_Rows(part, vocabulary) for part in (terms.energy, terms.curie, terms.moment)]
 
     @property
     def substitutional(self) -> bool:
         """One mixing sublattice of all the elements and no vacancy: its fractions are the composition."""
         return (
-            len(self.mixing) == 1
-            and not self.fixed_atoms.any()
-            and "VA" not in self.mixing[0].constituents
-            and self.dof == len(self.atoms)
+            len(self.shape.sublattices) == 1
+            and not self.fixed.any()
+            and np.array_equal(self.element, np.arange(len(self.fixed)))
         )
 
     def pycalphad_order(self, y: Array) -> tuple[float, ...]:
         """Site fractions ``(dof,)`` as pycalphad writes them: constituents that are alone included, as 1."""
         values: list[float] = []
-        for part in self._terms.layout:
+        for part in self.layout:
             values += [1.0] if part is None else [float(f) for f in y[part.start : part.stop]]
         return tuple(values)
 
-    def coefficients(self, temperatures_K: Array, table: Array) -> Coefficients:
-        """For points at these temperatures, ``(n,)``, and the parameters there, ``(parameters, n)``."""
-        t = self._terms
+
+class Family:
+    """Phases of one shape, as ``k`` entries, each of one alloy; site fractions are ``(dof, n)``.
+
+    Args:
+        members: The phases, each for its set of elements.
+        member: ``(k,)`` which of them an entry is.
+        alloy: ``(k,)`` its alloy.
+        vocabulary: That of the database.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], member: Index, alloy: Index, vocabulary: Vocabulary
+    ) -> None:
+        self.members = members
+        self.member = member
+        self.alloy = alloy
+        shape = members[0].shape
+        self.role = shape.role
+        self._magnetic_model = shape.magnetic
+        self.dof = members[0].dof
+        self.mixing: list[Sublattice] = []
+        for sites, count in shape.sublattices:
+            start = self.mixing[-1].stop if self.mixing else 0
+            self.mixing.append(Sublattice(sites, ("",) * count, start))
+        # sites that a site fraction stands on: the weight of its ideal entropy
+        self.sites = np.array([s.sites for s in self.mixing for _ in s.constituents]).reshape(-1, 1)
+        self.membership = np.zeros((len(self.mixing), self.dof))
+        for k, sublattice in enumerate(self.mixing):
+            self.membership[k, sublattice.start : sublattice.stop] = 1.0
+        self.substitutional = all(m.substitutional for m in members)
+        self._element = np.array([m.element for m in members]).reshape(len(members), self.dof).T
+        self._fixed = np.array([m.fixed for m in members]).T
+        self._energy, self._curie, self._moment = (
+            _Quantity([m.quantities[q] for m in members], vocabulary, self.dof) for q in range(3)
+        )
+        self.magnetic = not (self._curie.polynomial.empty or self._moment.polynomial.empty)
+
+    def take(self, where: Index) -> Family:
+        """The entries of a choice of alloys; ``where`` is the new number of each alloy, -1 for the others."""
+        new = object.__new__(Family)
+        new.__dict__.update(self.__dict__)
+        moved = where[self.alloy]
+        order = np.flatnonzero(moved >= 0)
+        order = order[np.argsort(moved[order], kind="stable")]
+        new.alloy = moved[order]
+        new.member = self.member[order]
+        return new
+
+    def entry(self, number: int) -> Family:
+        """One entry by itself, as of a single alloy."""
+        new = object.__new__(Family)
+        new.__dict__.update(self.__dict__)
+        new.alloy = np.zeros(1, dtype=np.intp)
+        new.member = self.member[[number]]
+        return new
+
+    def coefficients(self, temperatures_K: Array, table: Array, column: Index) -> Coefficients:
+        """Of the entries.
+
+        Args:
+            temperatures_K: ``(alloys,)``.
+            table: ``(parameters + 1, t)``, see :class:`TemperatureProgram`.
+            column: ``(alloys,)`` the column of the table for each alloy.
+        """
+        T = temperatures_K[self.alloy]
+        column = column[self.alloy]
+        none = np.zeros((0, len(T)))
         return Coefficients(
-            GAS_CONSTANT * temperatures_K,
-            temperatures_K,
-            t.energy.coefficients(table),
-            [] if t.curie is None else t.curie.coefficients(table),
-            [] if t.moment is None else t.moment.coefficients(table),
+            GAS_CONSTANT * T,
+            T,
+            self._energy.coefficients(table, self.member, column),
+            self._curie.coefficients(table, self.member, column) if self.magnetic else none,
+            self._moment.coefficients(table, self.member, column) if self.magnetic else none,
         )
 
-    def amounts(self, y: Array) -> Array:
-        """Moles of each element per formula unit, ``(elements, n)``."""
-        result: Array = self.atoms @ y + self.fixed_atoms
-        return result
+    def slope(self, mu: Array) -> tuple[Array, Array]:
+        """What a tangent plane takes from the energy: by site fraction ``(dof, k)``, and as a constant ``(k,)``.
+
+        Args:
+            mu: ``(elements, alloys)`` chemical potentials, J/mol.
+        """
+        here = mu[:, self.alloy]
+        if self.substitutional:
+            return -(self.sites * here), np.zeros(len(self.alloy))
+        fixed = (self._fixed[:, self.member] * here).sum(axis=0)
+        here = np.vstack([here, np.zeros((1, here.shape[1]))])  # of a vacancy
+        places = np.arange(here.shape[1])
+        return -(self.sites * here[self._element[:, self.member], places]), fixed
+
+    def amounts(self, y: Array, entry: Index) -> Array:
+        """Moles of each element per formula unit, ``(elements, n)``, of points of these entries."""
+        if self.substitutional:
+            result: Array = self.sites * y
+            return result
+        member = self.member[entry]
+        result = np.vstack([self._fixed[:, member], np.zeros((1, len(entry)))])
+        places = np.arange(len(entry))
+        for i in range(self.dof):
+            result[self._element[i, member], places] += self.sites[i] * y[i]
+        return result[:-1]
+
+    def atoms(self, entry: Index) -> Array:
+        """Moles of each element per site fraction, ``(n, elements, dof)``."""
+        member = self.member[entry]
+        result = np.zeros((len(entry), len(self._fixed) + 1, self.dof))
+        places = np.arange(len(entry))
+        for i in range(self.dof):
+            result[places, self._element[i, member], i] = self.sites[i]
+        return result[:, :-1]
 
     def excess(self, y: Array, at: Coefficients) -> tuple[Array, Array]:
         """Energy without the ideal entropy, ``(n,)``, and its gradient, ``(dof, n)``; J per formula unit."""
-        value, gradient = self._terms.energy.evaluate(y, at.energy)
-        if self._terms.curie is not None and self._terms.moment is not None:
-            curie, d_curie = self._terms.curie.evaluate(y, at.curie)
-            moment, d_moment = self._terms.moment.evaluate(y, at.moment)
-            magnetic = _magnetic(curie, moment, at.T, self._terms.afm_factor, self._terms.structure_factor)
+        value, gradient = self._energy.polynomial.evaluate(y, at.energy)
+        if self.magnetic and self._magnetic_model is not None:
+            curie, d_curie = self._curie.polynomial.evaluate(y, at.curie)
+            moment, d_moment = self._moment.polynomial.evaluate(y, at.moment)
+            magnetic = _magnetic(curie, moment, at.T, *self._magnetic_model)
             value += at.RT * magnetic[0]
             gradient += at.RT * (magnetic[1] * d_curie + magnetic[2] * d_moment)
         return value, gradient
 
     def curvature(self, y: Array, at: Coefficients) -> Array:
         """Second derivatives without the ideal entropy, ``(n, dof, dof)``; J per formula unit."""
-        result = self._terms.energy.hessian(y, at.energy)
-        t = self._terms
-        if t.curie is not None and t.moment is not None:
-            curie, dc = t.curie.evaluate(y, at.curie)
-            moment, dm = t.moment.evaluate(y, at.moment)
-            _, by_c, by_m, by_cc, by_cm, by_mm = _magnetic(
-                curie, moment, at.T, t.afm_factor, t.structure_factor
-            )
+        result = self._energy.polynomial.hessian(y, at.energy)
+        if self.magnetic and self._magnetic_model is not None:
+            curie, dc = self._curie.polynomial.evaluate(y, at.curie)
+            moment, dm = self._moment.polynomial.evaluate(y, at.moment)
+            _, by_c, by_m, by_cc, by_cm, by_mm = _magnetic(curie, moment, at.T, *self._magnetic_model)
             second = by_cc * dc[:, None] * dc[None] + by_mm * dm[:, None] * dm[None]
             second += by_cm * (dc[:, None] * dm[None] + dm[:, None] * dc[None])
-            second += by_c * t.curie.hessian(y, at.curie) + by_m * t.moment.hessian(y, at.moment)
+            second += by_c * self._curie.polynomial.hessian(y, at.curie)
+            second += by_m * self._moment.polynomial.hessian(y, at.moment)
             result += at.RT * second
         return np.ascontiguousarray(result.transpose(2, 0, 1))
 
@@ -155,8 +339,11 @@ class VectorPhase:
         Raises:
             ValueError: The phase is not substitutional, so a composition does not fix its site fractions.
         """
+        if not self.dof:  # an element: nothing to mix
+            energy = self.excess(np.zeros((0, x.shape[1])), at)[0] / self._fixed[:, self.member].sum(axis=0)
+            return energy, energy[None]
         if not self.substitutional:
-            raise ValueError(f"{self.name} is not a substitutional solution")
+            raise ValueError(f"{self.members[0].name} is not a substitutional solution")
         value, gradient = self.energy(x, at)
         sites = self.mixing[0].sites
         return value / sites, (value + gradient - (x * gradient).sum(axis=0)) / sites

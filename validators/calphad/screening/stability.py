@@ -7,7 +7,7 @@ doi 10.1016/0378-3812(82)85001-2). Bcc against itself is the miscibility gap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.equilibrium import require_temperature
-from validators.calphad.screening.system import PARENT, VectorSystem, system_of
+from validators.calphad.screening.batch import Batch, batches, minima, softest
 
 __all__ = ["TOLERANCE_J", "Screening", "screen", "screen_compositions"]
 
@@ -28,7 +28,6 @@ TOLERANCE_J: Final = 1e-3
 """J/mol of atoms below the tangent plane from which on another phase counts as stable."""
 
 _ITSELF: Final = 0.01  # largest difference of a fraction
-_BLOCK: Final = 192  # alloys at once: what is worked on stays in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +56,6 @@ class Screening:
     driving_forces: dict[str, Array]
     energy: Array
     potentials: Array
-
-
-@dataclass(slots=True)
-class Block:
-    """Alloys of one set of elements.
-
-    Attributes:
-        where: ``(k,)`` positions in the caller's arrays.
-        x: ``(c, k)`` atomic fractions.
-        T: ``(k,)``, K.
-    """
-
-    where: NDArray[np.intp]
-    x: Array
-    T: Array
 
 
 def require_arrays(
@@ -104,21 +88,6 @@ def require_arrays(
     if np.isnan(T).any():
         require_temperature(float("nan"), "temperatures_K")
     return x, T
-
-
-def blocks(x: Array, T: Array, elements: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Block]]:
-    """Alloys by their set of elements, in pieces; the elements in alphabetical order."""
-    order = np.argsort(list(elements))
-    present = x[:, order] > 0.0
-    code = present @ (1 << np.arange(len(order), dtype=np.int64))
-    for one in np.unique(code):
-        where = np.flatnonzero(code == one)
-        columns = order[present[where[0]]]
-        chosen = tuple(elements[k] for k in columns)
-        for begin in range(0, len(where), _BLOCK):
-            part = where[begin : begin + _BLOCK]
-            inside = x[np.ix_(part, columns)].T
-            yield chosen, Block(part, inside / inside.sum(axis=0), T[part])
 
 
 def screen(
@@ -154,58 +123,54 @@ def screen(
     )
     if not count:
         return result
-    column = {e: k for k, e in enumerate(elements)}
-    unique, inverse = np.unique(T, return_inverse=True)
-    table: Array | None = None
-    for chosen, block in blocks(x, T, elements):
-        translation, system = system_of(database, chosen)
-        if table is None:
-            table = translation.program.values(unique)
-        _screen_block(
-            system, block, table[:, inverse[block.where]], result, np.array([column[e] for e in chosen])
-        )
+    for batch in batches(x, elements, database):
+        _screen_batch(batch, T[batch.where], result)
     return result
 
 
-def _screen_block(
-    system: VectorSystem, block: Block, table: Array, result: Screening, columns: NDArray[np.intp]
-) -> None:
-    where, x = block.where, block.x
-    at = system.phases[PARENT].coefficients(block.T, table)
-    energy, mu = system.parent_potentials(PARENT, x, at)
+def _screen_batch(batch: Batch, T: Array, result: Screening) -> None:
+    where, x = batch.where, batch.x
+    coefficients = batch.at(T)
+    energy, mu = batch.parent.potentials(x, coefficients[0])
     result.energy[where] = energy
-    result.potentials[np.ix_(where, columns)] = mu.T
-    for name, phase in system.phases.items():
-        of_phase = at if name == PARENT else phase.coefficients(block.T, table)
-        more = None
+    result.potentials[where, batch.columns] = mu
+    forces = np.full((len(batch.names), len(where)), -np.inf)
+    trials = np.full((len(batch.names), *x.shape), np.nan)
+    for family, numbers, at in zip(batch.families, batch.numbers, coefficients, strict=True):
+        more = leave_out = None
         spinodal = np.zeros(len(where), dtype=bool)
-        if name == PARENT:
+        if family is batch.parent:
             if len(x) == 1:
                 continue
-            more, spinodal = system.along_softest(PARENT, x, at)
-        found, owner = system.minima(
-            name, of_phase, mu, more=more, leave_out=x if name == PARENT else None, kept=4
-        )
-        amounts = phase.amounts(found.y)
+            more, spinodal = softest(family, x, at)
+            leave_out = x
+        found, owner = minima(family, at, mu, more=more, leave_out=leave_out)
+        amounts = family.amounts(found.y, owner)
         atoms = amounts.sum(axis=0)
         gain = -found.distance / atoms
-        if name == PARENT:
+        if leave_out is not None:
             # a point that ran back into the alloy itself is no second bcc
             back = (np.abs(found.y - x[:, owner]).max(axis=0) < _ITSELF) & (gain <= TOLERANCE_J)
             gain = np.where(back, -np.inf, gain)
-        force = np.full(len(where), -np.inf)
-        np.maximum.at(force, owner, gain)
-        if name == PARENT:
+        # of each entry the point of the largest gain
+        order = np.lexsort((-gain, owner))
+        best = order[np.concatenate([[True], owner[order][1:] != owner[order][:-1]])] if len(order) else order
+        name, alloy = numbers[owner[best]], family.alloy[owner[best]]
+        forces[name, alloy] = gain[best]
+        trials[name, :, alloy] = (amounts[:, best] / atoms[best]).T
+        if leave_out is not None:
             # inside a spinodal there is a gap, even where no second minimum was kept
-            force = np.where(spinodal, np.maximum(force, 2 * TOLERANCE_J), force)
+            number = numbers[0]
+            forces[number] = np.where(spinodal, np.maximum(forces[number], 2 * TOLERANCE_J), forces[number])
+    for name, force in zip(batch.names, forces, strict=True):
         result.driving_forces.setdefault(name, np.full(len(result.energy), -np.inf))[where] = force
-        ahead = force > result.driving_force[where]
-        result.driving_force[where[ahead]] = force[ahead]
-        result.competing_phase[where[ahead]] = name
-        best = np.flatnonzero(ahead[owner] & (gain >= force[owner]))
-        rows = where[owner[best]]
-        result.trial[rows] = np.nan_to_num(result.trial[rows], nan=0.0)
-        result.trial[np.ix_(rows, columns)] = (amounts[:, best] / atoms[best]).T
+    first = forces.argmax(axis=0)
+    everyone = np.arange(len(where))
+    result.driving_force[where] = forces[first, everyone]
+    known = np.flatnonzero(np.isfinite(forces[first, everyone]))
+    result.competing_phase[where[known]] = np.array(batch.names)[first[known]]
+    result.trial[where[known]] = 0.0
+    result.trial[where[known], batch.columns[:, known]] = trials[first[known], :, known].T
     result.single_phase_bcc[where] = result.driving_force[where] <= TOLERANCE_J
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from hea_loop.composition import Composition
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.equilibrium import require_temperature
+from validators.calphad.screening.batch import batches, minima, softest
 from validators.calphad.screening.descent import descend
-from validators.calphad.screening.phase import Coefficients, VectorPhase
+from validators.calphad.screening.phase import Coefficients, Family
 from validators.calphad.screening.stability import TOLERANCE_J
-from validators.calphad.screening.system import PARENT, system_of
 from validators.calphad.systems import StartingPoint
 
 __all__ = ["starting_points"]
@@ -21,6 +21,7 @@ __all__ = ["starting_points"]
 Array = NDArray[np.float64]
 
 _ROUNDS: Final = 12
+_FIRST: Final = np.zeros(1, dtype=np.intp)
 _AMOUNTS: Final = np.concatenate([np.geomspace(1e-6, 1e-2, 20), np.linspace(0.02, 0.99, 98)])
 
 
@@ -41,49 +42,39 @@ def starting_points(
     elements = tuple(sorted(composition.elements))
     if len(elements) == 1:
         return ()
-    translation, system = system_of(database, elements)
-    T = np.array([temperature])
-    table = translation.program.values(T)
-    x = np.array([[composition.fractions[e]] for e in elements])
-    x /= x.sum()
-    parent = system.phases[PARENT]
-    at = parent.coefficients(T, table)
+    batch = next(batches(np.array([composition.fraction_vector(elements)]), elements, database))
+    coefficients = batch.at(np.array([temperature]))
+    x, parent, at = batch.x, batch.parent, coefficients[0]
     mu = parent.potentials(x, at)[1]
-    points: list[tuple[StartingPoint, Array]] = []
-    for name, phase in system.phases.items():
-        more = system.along_softest(PARENT, x, at)[0] if name == PARENT else None
-        there = phase.coefficients(T, table)
-        found, _ = system.minima(name, there, mu, more=more, leave_out=x if name == PARENT else None)
-        forces = -found.distance / phase.amounts(found.y).sum(axis=0)
-        points += [
-            (StartingPoint(name, phase.pycalphad_order(found.y[:, k]), float(force)), found.y[:, [k]])
-            for k, force in enumerate(forces)
-            if force > TOLERANCE_J
-        ]
+    points: list[tuple[StartingPoint, Array, Family, Coefficients]] = []
+    for family, there in zip(batch.families, coefficients, strict=True):
+        own = family is parent
+        more = softest(family, x, at)[0] if own else None
+        found, owner = minima(family, there, mu, more=more, leave_out=x if own else None)
+        forces = -found.distance / family.amounts(found.y, owner).sum(axis=0)
+        for k, force in enumerate(forces):
+            if force > TOLERANCE_J:
+                one = family.entry(int(owner[k]))
+                member = one.members[one.member[0]]
+                point = StartingPoint(member.name, member.pycalphad_order(found.y[:, k]), float(force))
+                points.append((point, found.y[:, [k]], one, there.take(owner[[k]])))
     if not points:
         return ()
     points.sort(key=lambda point: -point[0].driving_force)
-    best, y = points[0]
-    phase = system.phases[best.phase]
-    mixture = _mixture(parent, at, phase, phase.coefficients(T, table), x, y, best.driving_force)
-    return (*mixture, *(point for point, _ in points))
+    mixture = _mixture(parent, at, points[0], x)
+    return (*mixture, *(point for point, *_ in points))
 
 
 def _mixture(
-    parent: VectorPhase,
-    at: Coefficients,
-    phase: VectorPhase,
-    there: Coefficients,
-    x: Array,
-    y: Array,
-    force: float,
+    parent: Family, at: Coefficients, best: tuple[StartingPoint, Array, Family, Coefficients], x: Array
 ) -> tuple[StartingPoint, ...]:
     """Two phases of the least energy that a few rounds find, by turns the amount and the second phase."""
+    point, y, phase, there = best
     alone = float(parent.potentials(x, at)[0][0])
-    many = at.take(np.zeros(len(_AMOUNTS), dtype=int))
-    best: tuple[float, float, Array, Array] | None = None
+    many = at.take(np.zeros(len(_AMOUNTS), dtype=np.intp))
+    lowest: tuple[float, float, Array, Array] | None = None
     for _ in range(_ROUNDS):
-        amounts = phase.amounts(y)
+        amounts = phase.amounts(y, _FIRST)
         atoms = amounts.sum()
         rest = (x - _AMOUNTS * amounts / atoms) / (1.0 - _AMOUNTS)
         possible = rest.min(axis=0) > 0.0
@@ -91,14 +82,20 @@ def _mixture(
         energies = (1.0 - _AMOUNTS) * parent.potentials(rest, many)[0]
         energies += _AMOUNTS * phase.energy(y, there)[0] / atoms
         k = int(np.where(possible, energies, np.inf).argmin())
-        if not possible[k] or energies[k] >= (alone if best is None else best[0]) - 1e-9:
+        if not possible[k] or energies[k] >= (alone if lowest is None else lowest[0]) - 1e-9:
             break
-        best = (float(energies[k]), float(_AMOUNTS[k]), y, rest[:, [k]])
-        y = descend(phase, there, parent.potentials(best[3], at)[1], y, 8).y
-    if best is None:
+        lowest = (float(energies[k]), float(_AMOUNTS[k]), y, rest[:, [k]])
+        y = descend(phase, there, phase.slope(parent.potentials(lowest[3], at)[1]), y, 8).y
+    if lowest is None:
         return ()
-    _, amount, second, left = best
+    _, amount, second, left = lowest
+    bcc = parent.members[parent.member[0]]
     return (
-        StartingPoint(parent.name, parent.pycalphad_order(left[:, 0]), 0.0, 1.0 - amount),
-        StartingPoint(phase.name, phase.pycalphad_order(second[:, 0]), force, amount),
+        StartingPoint(bcc.name, bcc.pycalphad_order(left[:, 0]), 0.0, 1.0 - amount),
+        StartingPoint(
+            point.phase,
+            phase.members[phase.member[0]].pycalphad_order(second[:, 0]),
+            point.driving_force,
+            amount,
+        ),
     )

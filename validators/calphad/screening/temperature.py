@@ -63,14 +63,14 @@ class TemperatureProgram:
             temperatures_K: Shape ``(n,)``, K.
 
         Returns:
-            Shape ``(expressions, n)``, in the order in which they were added.
+            Shape ``(expressions + 1, n)``, in the order in which they were added, and a row of zeros.
         """
         T = np.asarray(temperatures_K, dtype=float)
         registers: list[Any] = [T]
         with np.errstate(all="ignore"):  # a branch may overflow where another one is the valid one
             for instruction in self._instructions:
                 registers.append(instruction(registers))
-        result = np.empty((len(self._wanted), len(T)))
+        result = np.zeros((len(self._wanted) + 1, len(T)))
         for row, register in enumerate(self._wanted):
             result[row] = registers[register]
         return result
