@@ -12,9 +12,9 @@ __all__ = [
     "BINS",
     "balanced_accuracy",
     "bins_of_equal_count",
+    "calibration_floor",
     "draw",
     "expected_calibration_error",
-    "calibration_floor",
 ]
 
 Array = NDArray[np.float64]
@@ -48,7 +48,8 @@ def expected_calibration_error(observed: Flags, probability: Array, bins: int = 
 def calibration_floor(probability: Array, rng: np.random.Generator, draws: int = 1000) -> float:
     """The error that perfectly calibrated probabilities would show on as many observations, by chance alone."""
     found = [
-        expected_calibration_error(rng.random(len(probability)) < probability, probability) for _ in range(draws)
+        expected_calibration_error(rng.random(len(probability)) < probability, probability)
+        for _ in range(draws)
     ]
     return float(np.mean(found))
 
@@ -78,7 +79,7 @@ def draw(observed: Flags, probability: Array, path: Path) -> Path:
             capsize=3,
             label=f"bins of {len(b)} observations, 95% Wilson interval" if k == 0 else None,
         )
-    axes.set_xlabel("probability of being observed as single-phase bcc, by alloys of other systems")
+    axes.set_xlabel("probability, learned from other alloy systems")
     axes.set_ylabel("share reported as single-phase bcc")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)

@@ -29,14 +29,14 @@ Array = NDArray[np.float64]
 RIVALS: Final = ("second bcc", "hcp", "Laves", "other phase")
 """Classes of rivals: bcc of another composition, HCP_A3, the phases named LAVES_..., every other solid phase."""
 
-LOWEST: Final = 0.2
-"""T / T_solidus from which up rivals are looked for; a class that has none above it gets this value."""
+LOWEST: Final = 0.3
+"""T / T_solidus from which up rivals are looked for: nothing diffuses below. A class that has none gets it."""
 
 STABLE_ABOVE_J: Final = 1.0
 """J per mole of atoms below the tangent plane from which on a rival counts."""
 
-_GRID: Final = np.linspace(LOWEST, 1.0, 17)
-_BISECTIONS: Final = 4  # 0.05 / 2^4: a homologous temperature to 0.003
+_GRID: Final = np.linspace(LOWEST, 1.0, 8)
+_BISECTIONS: Final = 3  # 0.1 / 2^3: a homologous temperature to 0.0125, its middle to half of that
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,9 @@ def _tops(
     top = np.where(last >= 0, _GRID[last], LOWEST)
     rivals = np.where(
         last >= 0,
-        np.take_along_axis(name.reshape(count, steps, classes), np.maximum(last, 0)[:, None, :], axis=1)[:, 0],
+        np.take_along_axis(name.reshape(count, steps, classes), np.maximum(last, 0)[:, None, :], axis=1)[
+            :, 0
+        ],
         "",
     )
     # between that temperature and the next one of the grid, by halves

@@ -4,7 +4,7 @@
 
 t_k is the homologous temperature up to which rival class k is stable, q_k the probability that it is seen, b(s)
 that of anything else in processing state s (contamination, what the database does not know). A noisy-or (Pearl,
-Probabilistic Reasoning in Intelligent Systems, 1988, section 4.3.2). It has few coefficients, and each says something: more
+Probabilistic Reasoning in Intelligent Systems, 1988, section 4.3.2). Its few coefficients each say something: more
 of a rival never helps, two rivals are worse than one, and which of them speaks against an alloy is part of the
 answer.
 """
@@ -71,9 +71,7 @@ class NoisyOr:
         return {
             "levels": dict(zip(RIVALS, (round(v, 6) for v in self.levels), strict=True)),
             "slopes_per_tenth_of_solidus": dict(zip(RIVALS, (round(v, 6) for v in self.slopes), strict=True)),
-            "background": dict(
-                zip(PROCESSING_STATES, (round(v, 6) for v in self.background), strict=True)
-            ),
+            "background": dict(zip(PROCESSING_STATES, (round(v, 6) for v in self.background), strict=True)),
         }
 
     @classmethod
@@ -86,7 +84,9 @@ class NoisyOr:
         )
 
 
-def fit(stable_up_to: Array, states: Sequence[str], observed: NDArray[np.bool_], weights: Array | None = None) -> NoisyOr:
+def fit(
+    stable_up_to: Array, states: Sequence[str], observed: NDArray[np.bool_], weights: Array | None = None
+) -> NoisyOr:
     """Fit by penalised maximum likelihood: normal priors, of widths stated in this module, none of them tuned.
 
     Args:
@@ -137,7 +137,12 @@ def fit(stable_up_to: Array, states: Sequence[str], observed: NDArray[np.bool_],
     start[k : 2 * k] = 1.0
     bounds = [(None, None)] * k + [(0.0, None)] * k + [(None, None)] * (1 + len(_OTHERS))
     p = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-8}
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-8},
     ).x
     by_state = {AS_CAST: p[2 * k]} | dict(zip(_OTHERS, p[2 * k] + p[2 * k + 1 :], strict=True))
     return NoisyOr(
