@@ -1,24 +1,20 @@
-"""The commands on materials: show, predict, check."""
+"""The commands on materials: show, predict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.options import DatabaseUrl, Json
-from app.output import note, number, print_json, print_table, print_text
+from app.output import number, print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from db.material_facts import Fact, MaterialFacts, Neighbour
-    from hea_loop.composition import Composition
-    from validators.calphad import CalphadDatabase, CalphadSettings
 
-__all__ = ["check", "predict", "show"]
-
-DEFAULT_TEMPERATURES_K = (1273.0, 1473.0, 1673.0)
+__all__ = ["Column", "Compositions", "File", "predict", "show"]
 
 Compositions = Annotated[
     list[str] | None,
@@ -228,177 +224,3 @@ def predict(
                 if v.composition == composition
             ],
         )
-
-
-def _settings(
-    database: Path | None,
-    temperatures: list[float] | None,
-    *,
-    solidus: bool,
-    allow_missing_binaries: bool,
-) -> tuple[list[tuple[float, CalphadSettings]], CalphadSettings | None]:
-    """One configuration for each temperature, so that each has its own outcome, and one for the solidus."""
-    from hea_loop.errors import InputError
-    from validators.calphad import CalphadSettings
-
-    source: dict[str, Any] = {"allow_missing_binaries": allow_missing_binaries}
-    if database is not None:
-        source["database"] = str(database)
-    wanted = list(dict.fromkeys(temperatures or DEFAULT_TEMPERATURES_K))
-    try:
-        each = [
-            (t, CalphadSettings(temperatures_K=(t,), properties=("single_phase_bcc",), **source))
-            for t in wanted
-        ]
-    except InputError as error:
-        raise InputError("--temperature", error.value, error.problem, error.mend) from None
-    melting = CalphadSettings(temperatures_K=(), properties=("solidus",), **source) if solidus else None
-    return each, melting
-
-
-def _check_one(
-    composition: Composition,
-    each: list[tuple[float, CalphadSettings]],
-    melting: CalphadSettings | None,
-) -> Iterator[dict[str, Any]]:
-    from validators.calphad import validate
-
-    onset: Mapping[str, Any] = {}
-    if melting is not None:
-        outcome = validate(composition, melting)
-        onset = {
-            "solidus_K": next((v.value for v in outcome.values), None),
-            "solidus_outcome": outcome.status.value,
-            "solidus_message": outcome.message,
-        }
-    for temperature, settings in each:
-        outcome = validate(composition, settings)
-        value = next(iter(outcome.values), None)
-        yield {
-            "composition": composition.formula,
-            "temperature_K": temperature,
-            "outcome": outcome.status.value,
-            "single_phase_bcc": None if value is None else bool(value.value),
-            "phases": [] if value is None else value.detail["phases"],
-            "tier": "confirm",
-            "method": outcome.method,
-            "message": outcome.message,
-            **onset,
-        }
-
-
-def _screened(
-    wanted: list[Composition],
-    each: list[tuple[float, CalphadSettings]],
-    database: CalphadDatabase,
-    *,
-    solidus: bool,
-) -> list[dict[str, Any]]:
-    """The same rows from the screening tier, which answers all at once."""
-    import math
-
-    from validators.calphad import melting_range, screen_verdicts
-
-    temperatures = [t for t, _ in each]
-    verdicts = screen_verdicts(wanted, temperatures, database)
-    onsets: list[dict[str, Any]] = [{} for _ in wanted]
-    if solidus:
-        elements = tuple(sorted({e for c in wanted for e in c.elements}))
-        melting = melting_range([c.fraction_vector(elements) for c in wanted], elements, database)
-        for onset, kelvin, settled in zip(onsets, melting.solidus_K, melting.solidus_settled, strict=True):
-            answered = bool(settled) and math.isfinite(kelvin)
-            onset["solidus_K"] = round(float(kelvin), 1) if answered else None
-            onset["solidus_outcome"] = "converged" if answered else "unconverged"
-            onset["solidus_message"] = "" if answered else "solidus: use --tier confirm"
-    method = f"tangent plane, {database.name} {database.content_hash[:8]}"
-    return [
-        {
-            "composition": composition.formula,
-            "temperature_K": verdict.temperature_K,
-            "outcome": verdict.status.value,
-            "single_phase_bcc": verdict.single_phase_bcc,
-            **verdict.detail(),
-            "tier": "screen",
-            "method": method,
-            "message": verdict.message,
-            **onset,
-        }
-        for k, (composition, onset) in enumerate(zip(wanted, onsets, strict=True))
-        for verdict in verdicts[k * len(temperatures) : (k + 1) * len(temperatures)]
-    ]
-
-
-def _phases_text(row: Mapping[str, Any]) -> str:
-    """The phases with their fractions, or what screening knows instead."""
-    if row["tier"] == "confirm" or row["single_phase_bcc"]:
-        return " + ".join(f"{p['name']} {p['fraction']:.3f}" for p in row["phases"])
-    return f"{row['competing_phase']} gains {row['driving_force_J_per_mol']:.0f} J/mol"
-
-
-def check(
-    compositions: Compositions = None,
-    *,
-    temperature: Annotated[
-        list[float] | None,
-        typer.Option("--temperature", help="In K; may be repeated. Default: 1273, 1473 and 1673."),
-    ] = None,
-    file: File = None,
-    column: Column = None,
-    solidus: Annotated[bool, typer.Option("--solidus", help="Also compute the solidus.")] = False,
-    database_file: Annotated[
-        Path | None, typer.Option("--database-file", help="A TDB; default is the packaged refractory10.")
-    ] = None,
-    tier: Annotated[
-        Literal["screen", "confirm"],
-        typer.Option("--tier", help="screen: tangent-plane test, thousands a second. confirm: pycalphad."),
-    ] = "confirm",
-    allow_missing_binaries: Annotated[
-        bool,
-        typer.Option("--allow-missing-binaries", help="Take binaries that the database lacks as ideal."),
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Check phase stability: a real pycalphad equilibrium at each temperature, or a fast screening."""
-    from app.composition_input import read_compositions
-
-    wanted = read_compositions(compositions or [], file, column)
-    each, melting = _settings(
-        database_file, temperature, solidus=solidus, allow_missing_binaries=allow_missing_binaries
-    )
-    database = each[0][1].load()
-    if melting is not None:
-        melting.load()
-    for composition in wanted:
-        database.require(composition, [t for t, _ in each])
-    rows: list[dict[str, Any]] = []
-    if tier == "screen":
-        rows = _screened(wanted, each, database, solidus=solidus)
-    for k, composition in enumerate(wanted if tier == "confirm" else [], start=1):
-        if len(wanted) > 1:
-            note(f"{k}/{len(wanted)} {composition.formula}")
-        rows += list(_check_one(composition, each, melting))
-    if json:
-        print_json(rows)
-        return
-    print_table(
-        f"phase stability by CALPHAD ({rows[0]['method']})",
-        [
-            "composition!",
-            "T/K>",
-            "single BCC",
-            "phases",
-            *(["solidus/K>"] if solidus else []),
-            "outcome",
-        ],
-        [
-            (
-                r["composition"],
-                number(r["temperature_K"]),
-                {True: "yes", False: "no", None: "-"}[r["single_phase_bcc"]],
-                _phases_text(r),
-                *(["-" if r["solidus_K"] is None else number(r["solidus_K"])] if solidus else []),
-                " ".join(part for part in (r["outcome"], r["message"]) if part),
-            )
-            for r in rows
-        ],
-    )

@@ -57,6 +57,7 @@ class Published:
         temperature_K: As published, K.
         at_percent: Composition as published, at.% of the element; NaN where none is compared.
         phase: The phase of that composition; empty where none is compared.
+        source: Short name of the publication.
         reference: Where it was published.
         doi: Of that, where one was checked; else empty.
         looked_up: Whether the figures were read in that source or its abstract; else they are as commonly
@@ -73,6 +74,7 @@ class Published:
     temperature_K: float
     at_percent: float
     phase: str
+    source: str
     reference: str
     doi: str
     looked_up: bool
@@ -129,6 +131,7 @@ def read_published(systems: Iterable[str] = ()) -> list[Published]:
             temperature_K=float(r["T_K"]),
             at_percent=float(r["at_percent"] or "nan"),
             phase=r["phase"],
+            source=r["source"],
             reference=r["reference"],
             doi=r["doi"],
             looked_up=r["looked_up"] == "yes",
@@ -294,7 +297,7 @@ def table(compared: Iterable[Compared]) -> list[str]:
             published,
             _number(c.at_percent, ".1f"),
             _number(c.off_at_percent, "+.1f"),
-            p.reference + ("" if p.looked_up else " *"),
+            p.source + ("" if p.looked_up else " *"),
             p.remark,
         ]
         lines.append("| " + " | ".join(cells) + " |")

@@ -94,7 +94,7 @@ PARAMETER L(SIGMA,NB:CR:CR,FE,TI;0) 298.15 70000; 6000 N !
 def everything(tmp_path_factory) -> CalphadDatabase:
     path = tmp_path_factory.mktemp("tdb") / "everything.tdb"
     path.write_text(EVERYTHING)
-    return load_database(path)
+    return load_database(path, allow_missing_binaries=True)
 
 
 def databases() -> list[str]:
@@ -196,7 +196,7 @@ def test_laves_phases_of_chromium_alloys_are_named(formula):
     assert verdict.single_phase_bcc is False
     assert verdict.competing_phase.startswith("LAVES")
     assert verdict.driving_force > 100
-    assert sum(verdict.competing_composition.values()) == pytest.approx(1.0)
+    assert sum(verdict.competing_composition.values()) == pytest.approx(1.0, abs=1e-5)
     assert verdict.phases == ()
 
 
@@ -272,7 +272,7 @@ def test_a_model_without_arrays_is_refused_by_name(tmp_path):
     )
     path = tmp_path / "einstein.tdb"
     path.write_text(text)
-    database = load_database(path)
+    database = load_database(path, allow_missing_binaries=True)
     with pytest.raises(
         NotVectorisable, match=r"LIQUID has a parameter of the type THETA.*use the tier confirm"
     ):
@@ -333,7 +333,7 @@ def test_pycalphad_finds_from_screening_the_gap_that_its_samplings_leave_out():
 
 def test_elements_melt_where_the_database_says():
     database = load_database()
-    elements = tuple(e for e in database.elements if e != "Al")  # whose solid is fcc, and not in question
+    elements = tuple(e for e in database.elements if e != "Al")  # whose solid is fcc
     melting = melting_range(np.eye(len(elements)), elements, database)
     expected = dict(
         zip(

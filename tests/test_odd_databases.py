@@ -281,6 +281,7 @@ def test_what_pycalphad_doubts_in_its_own_models_is_said_with_the_answer(tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_cost507_answers_but_for_the_systems_in_which_it_has_faults(tmp_path: Path) -> None:
     shutil.copy(PYCALPHADS / "COST507.tdb", tmp_path)
     database = load_database(tmp_path / "COST507.tdb")

@@ -16,7 +16,8 @@ from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.equilibrium import MAX_TEMPERATURE_K, MIN_TEMPERATURE_K, PhaseEquilibrium, phases_at
-from validators.calphad.screening import NotVectorisable, melting_range
+from validators.calphad.screening import NotVectorisable, melting_range, stable_points
+from validators.calphad.systems import StartingPoint
 from validators.outcome import OutcomeStatus
 
 __all__ = ["Solidus", "liquidus", "require_liquid", "require_tolerance", "solidus"]
@@ -85,10 +86,18 @@ class _Search:
             index * self._step,
             self._database,
             keep_grid=False,
+            points=self._points(index * self._step),
         )
         if found.status is not OutcomeStatus.CONVERGED:
             raise _Unanswered(found.status, f"{self._name}: {found.message}")
         return self._melts(found)
+
+    def _points(self, temperature_K: float) -> tuple[StartingPoint, ...]:
+        """What screening finds stable there: sampled, liquids and gaps can be left out."""
+        try:
+            return stable_points(self._composition, temperature_K, self._database)
+        except NotVectorisable:
+            return ()
 
     def run(self, guess_K: float, first_step_K: float) -> float:
         stride = max(1, round(first_step_K / self._step))

@@ -3,7 +3,7 @@
 from validators.calphad.screening.melting import MeltingRange, bcc_solidus, melting_range
 from validators.calphad.screening.model import NotVectorisable
 from validators.calphad.screening.stability import Screening, screen, screen_compositions
-from validators.calphad.screening.starts import starting_points
+from validators.calphad.screening.starts import stable_points, starting_points
 from validators.calphad.screening.window import SinglePhaseWindow, nearest_window, single_phase_windows
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "screen",
     "screen_compositions",
     "single_phase_windows",
+    "stable_points",
     "starting_points",
 ]

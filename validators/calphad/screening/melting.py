@@ -130,7 +130,7 @@ class _Melting:
             which: Numbers of the alloys in the batch.
             itself: Look for a second composition of the parent more closely.
         """
-        if not len(which):
+        if not len(which):  # of an empty batch not even the parent is there
             return np.zeros(0)
         batch = self._batch if len(which) == len(self._batch.where) else self._batch.take(which)
         coefficients = batch.at(T)

@@ -1,0 +1,207 @@
+"""Binary phase diagrams: boundaries and invariants from pycalphad's mapping, fields from equilibria.
+
+The mapping (pycalphad's ``BinaryStrategy``) follows each two-phase field along its tie lines. Which phases
+stand in which field is read from equilibria on columns of temperature, so a field that the mapping did not
+reach shows: it is in the fields and has no boundary.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hea_loop.errors import InputError
+from validators.calphad.database import CalphadDatabase
+from validators.calphad.diagrams.assemblages import Progress
+from validators.calphad.diagrams.columns import require_range
+from validators.calphad.diagrams.sections import Field, map_fields
+from validators.calphad.equilibrium import PRESENT_ABOVE
+from validators.outcome import OutcomeStatus
+
+__all__ = ["BinaryDiagram", "Boundary", "Invariant", "binary_diagram"]
+
+Array = NDArray[np.float64]
+
+_STEP_K: Final = 20.0
+_STEP_X: Final = 0.02
+_COLUMNS: Final = 41
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """One two-phase field: ``n`` tie lines.
+
+    Attributes:
+        phases: The two phases; ``#2`` is the second side of a miscibility gap.
+        x: ``(2, n)`` atomic fraction of the second element in each.
+        temperatures_K: ``(n,)``, K.
+    """
+
+    phases: tuple[str, str]
+    x: Array
+    temperatures_K: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """Three phases at one temperature.
+
+    Attributes:
+        temperature_K: K.
+        phases: Three of them, by rising composition.
+        x: Atomic fraction of the second element in each.
+    """
+
+    temperature_K: float
+    phases: tuple[str, str, str]
+    x: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryDiagram:
+    """The phase diagram of two elements.
+
+    Attributes:
+        elements: The first is at 0, the second at 1.
+        database: Name of the database.
+        range_K: Lowest and highest temperature.
+        status: Failed where the mapping ended in an error: the fields stand, boundaries are missing.
+        message: What error.
+        boundaries: Two-phase fields.
+        invariants: By falling temperature.
+        fractions: ``(c,)`` of the second element, the columns of ``fields``.
+        fields: For each column its fields by rising temperature.
+        unanswered: ``(u, 2)`` fraction and temperature of points without an answer.
+    """
+
+    elements: tuple[str, str]
+    database: str
+    range_K: tuple[float, float]
+    status: OutcomeStatus
+    message: str
+    boundaries: tuple[Boundary, ...]
+    invariants: tuple[Invariant, ...]
+    fractions: Array
+    fields: tuple[tuple[Field, ...], ...]
+    unanswered: Array
+
+
+def binary_diagram(
+    elements: Sequence[str],
+    database: CalphadDatabase,
+    *,
+    low_K: float = 600.0,
+    high_K: float | None = None,
+    progress: Progress | None = None,
+) -> BinaryDiagram:
+    """Draw up the phase diagram of two elements, 2 to 10 s.
+
+    Args:
+        elements: Two different elements of the database.
+        database: From :func:`validators.calphad.load_database`.
+        low_K: Lowest temperature, K.
+        high_K: Highest, K; None is 100 K above the highest liquidus.
+        progress: Called with points done and points known to be needed so far.
+
+    Raises:
+        InputError: Not two elements, one that the database does not have, or a range that is none.
+    """
+    if len(elements) != 2 or len(set(elements)) != 2:
+        raise InputError("binary", "-".join(elements), "is not two elements", "give two, as in Hf-Ta")
+    database.require_elements(elements, field="binary")
+    first, second = elements
+    x = np.linspace(0.0, 1.0, _COLUMNS)
+    section = map_fields(
+        lambda places: np.stack([1.0 - places, places], axis=1),
+        x,
+        (first, second),
+        database,
+        low_K=low_K,
+        high_K=high_K,
+        progress=progress,
+    )
+    low, high = require_range(*section.range_K)
+    try:
+        boundaries, invariants = _mapped(first, second, database, low, high)
+        status, message = OutcomeStatus.CONVERGED, ""
+    except Exception as error:  # noqa: BLE001 - pycalphad's mapping raises whatever its parts raise
+        text = " ".join(str(error).split())[:200]
+        boundaries, invariants = (), ()
+        status, message = OutcomeStatus.FAILED, f"{type(error).__name__}: {text}"
+    return BinaryDiagram(
+        (first, second),
+        database.name,
+        (low, high),
+        status,
+        message,
+        boundaries,
+        invariants,
+        section.coordinates,
+        section.fields,
+        section.unanswered,
+    )
+
+
+def _mapped(
+    first: str, second: str, database: CalphadDatabase, low_K: float, high_K: float
+) -> tuple[tuple[Boundary, ...], tuple[Invariant, ...]]:
+    from pycalphad import variables as v
+    from pycalphad.mapping import BinaryStrategy
+
+    conditions = {
+        v.P: 101325.0,
+        v.N: 1.0,
+        v.T: (low_K, high_K, _STEP_K),
+        v.X(second.upper()): (0.0, 1.0, _STEP_X),
+    }
+    logger = logging.getLogger("pycalphad.mapping")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quiet, logger.disabled = logger.disabled, True  # it reports each step that it takes back
+        try:
+            strategy = BinaryStrategy(
+                database.parsed, [first.upper(), second.upper(), "VA"], None, conditions=conditions
+            )
+            strategy.do_map()
+            X, T = v.X(second.upper()), v.T
+            boundaries = tuple(b for s in strategy.get_tieline_data(X, T) if (b := _boundary(s)) is not None)
+            invariants = [_invariant(s) for s in strategy.get_invariant_data(X, T)]
+        finally:
+            logger.disabled = quiet
+    known: list[Invariant] = []
+    for one in sorted((i for i in invariants if i is not None), key=lambda i: -i.temperature_K):
+        # the mapping comes to an invariant from each of its three fields
+        if not any(
+            o.phases == one.phases and math.isclose(o.temperature_K, one.temperature_K, abs_tol=1.0)
+            for o in known
+        ):
+            known.append(one)
+    return boundaries, tuple(known)
+
+
+def _boundary(data: Any) -> Boundary | None:
+    parts = data.data
+    if len(parts) != 2:
+        return None
+    x = np.array([np.asarray(p.x, dtype=float) for p in parts])
+    T = np.asarray(parts[0].y, dtype=float)
+    known = np.isfinite(x).all(axis=0) & np.isfinite(T)
+    if not known.any():
+        return None
+    return Boundary((str(parts[0].phase), str(parts[1].phase)), x[:, known], T[known])
+
+
+def _invariant(data: Any) -> Invariant | None:
+    parts = sorted(data.data, key=lambda p: float(np.asarray(p.x)))
+    x = [float(np.asarray(p.x)) for p in parts]
+    if len(parts) != 3 or not all(-PRESENT_ABOVE <= value <= 1 + PRESENT_ABOVE for value in x):
+        return None
+    names = tuple(str(p.phase) for p in parts)
+    return Invariant(float(np.asarray(parts[0].y)), (names[0], names[1], names[2]), (x[0], x[1], x[2]))
