@@ -70,6 +70,11 @@ _ALL: Final = (
     Property("phase_fraction", "1", "Mole fraction of one phase at the temperature"),
     Property("solidus", "K", "Highest temperature at which no liquid is stable"),
     Property("liquidus", "K", "Lowest temperature at which nothing but liquid is stable"),
+    Property(
+        "single_phase_bcc_probability",
+        "1",
+        "Probability of being reported as single-phase BCC, learned from the literature; as cast unless stated",
+    ),
     # literature: phases and mechanical tests
     Property("phases_observed", "", "Phases as observed, normalised, the authors' label kept", is_text=True),
     Property("yield_strength", "MPa", "Yield strength; the test (compression or tension) is a condition"),

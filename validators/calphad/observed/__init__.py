@@ -1,0 +1,28 @@
+"""The calibrated verdict: the probability that an alloy is observed as single-phase bcc."""
+
+from validators.calphad.observed.competition import RIVALS, Competition, competition
+from validators.calphad.observed.model import NoisyOr, fit
+from validators.calphad.observed.probability import (
+    Against,
+    ObservedModel,
+    ObservedPhase,
+    load_model,
+    observed_probability,
+)
+from validators.calphad.observed.processing import AS_CAST, PROCESSING_STATES, processing_state
+
+__all__ = [
+    "AS_CAST",
+    "PROCESSING_STATES",
+    "RIVALS",
+    "Against",
+    "Competition",
+    "NoisyOr",
+    "ObservedModel",
+    "ObservedPhase",
+    "competition",
+    "fit",
+    "load_model",
+    "observed_probability",
+    "processing_state",
+]
