@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.observed import observed_probability
+from validators.calphad.provenance import provenance
 from validators.calphad.settings import OBSERVED, CalphadSettings
 from validators.calphad.solidus import liquidus, solidus
 from validators.calphad.verdict import StabilityVerdict, confirm_at
@@ -32,7 +34,8 @@ def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
         Per temperature one ``single_phase_bcc`` (1.0 or 0.0; in its detail what
         :meth:`validators.calphad.verdict.StabilityVerdict.detail` says: phases with their fractions, competing
         phase, driving force, window) and one ``phase_fraction`` per phase entry; one ``solidus`` and one
-        ``liquidus`` (K); one ``single_phase_bcc_probability`` with what speaks against it; each only if asked for.
+        ``liquidus`` (K); one ``single_phase_bcc_probability`` with what speaks against it; each only if asked
+        for. ``rests_on`` in the detail of each says on how many estimated parameters, and on which.
 
     Raises:
         InputError: An element that the database does not have, or a database that cannot be used.
@@ -51,7 +54,10 @@ def validate(composition: Composition, settings: CalphadSettings) -> Outcome:
             reason.status, settings.method(), message=reason.message, wall_s=time.perf_counter() - began
         )
     return Outcome(
-        OutcomeStatus.CONVERGED, settings.method(), tuple(values), wall_s=time.perf_counter() - began
+        OutcomeStatus.CONVERGED,
+        settings.method(),
+        tuple(_with_provenance(value, composition, database) for value in values),
+        wall_s=time.perf_counter() - began,
     )
 
 
@@ -99,6 +105,18 @@ def _observed(
     if seen.probability is None:
         raise _NoAnswer(seen.status, f"{OBSERVED}: {seen.message}")
     yield OutcomeValue(OBSERVED, seen.probability, sigma=seen.sigma, detail=seen.detail())
+
+
+def _with_provenance(
+    value: OutcomeValue, composition: Composition, database: CalphadDatabase
+) -> OutcomeValue:
+    """The same value, its detail telling how many estimated parameters it rests on, and which."""
+    found = provenance(database, composition.elements, [p["name"] for p in value.detail.get("phases", [])])
+    rests_on = {
+        "estimated_parameters": found.number_of_estimates if found.states_estimates else None,
+        "text": list(found.lines()),
+    }
+    return replace(value, detail=value.detail | {"rests_on": rests_on})
 
 
 def _values_at(found: StabilityVerdict, settings: CalphadSettings) -> list[OutcomeValue]:
