@@ -95,7 +95,7 @@ def run(
     run_locally(campaign, database_url=database_url, max_iterations=max_iterations, progress=progress)
 
 
-def write_to(path: Path, text: str, *, field: str = "--report") -> None:
+def write_to(path: Path, content: str | bytes, *, field: str = "--report") -> None:
     """Write a file whole or not at all.
 
     Raises:
@@ -112,8 +112,8 @@ def write_to(path: Path, text: str, *, field: str = "--report") -> None:
             field, str(path), f"cannot be written ({error.strerror})", "name another place"
         ) from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
         mask = os.umask(0)
         os.umask(mask)
         Path(temporary).chmod(0o666 & ~mask)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.diagram_files import Table, as_csv, diagram_progress, rendered, write_whole
+from app.campaign_run import write_to
+from app.diagram_files import Table, as_csv, diagram_progress, rendered
 from app.diagram_output import binary_output, isopleth_output, profile_output, scheil_output, ternary_output
 from app.estimates import Estimates, print_estimates
 from hea_loop.errors import InputError
@@ -164,10 +165,13 @@ class Wanted:
             else:
                 result.setdefault(key, []).append(detail)
             if self.write:
-                files.append(
-                    str(write_whole(self.folder / f"{name}.{self.picture}", rendered(figure, self.picture)))
-                )
-                files.append(str(write_whole(self.folder / f"{name}.csv", as_csv(table))))
+                for ending, content in (
+                    (self.picture, rendered(figure, self.picture)),
+                    ("csv", as_csv(table)),
+                ):
+                    path = self.folder / f"{name}.{ending}"
+                    write_to(path, content, field="--out")
+                    files.append(str(path))
         result["files"] = files
         return result
 

@@ -1,4 +1,4 @@
-"""Pictures and tables of diagrams as files, each written as a whole or not at all; and progress meanwhile."""
+"""Pictures and tables of diagrams as the bytes of files, and progress meanwhile."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import csv
 import io
 import math
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.output import note
-from hea_loop.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Table", "as_csv", "diagram_progress", "rendered", "write_whole"]
+__all__ = ["Table", "as_csv", "diagram_progress", "rendered"]
 
 _SECONDS_BETWEEN_LINES: Final = 15.0
 _DPI: Final = 110
@@ -79,27 +76,3 @@ def as_csv(table: Table) -> bytes:
     for row in table.rows:
         writer.writerow(["" if isinstance(c, float) and math.isnan(c) else c for c in row])
     return buffer.getvalue().encode()
-
-
-def write_whole(path: Path, data: bytes) -> Path:
-    """Write a file as a whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".hea-loop-", delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(data)
-                file.flush()
-                temporary.chmod(0o644)
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise InputError(
-            "--out",
-            str(path),
-            f"cannot be written ({error.strerror})",
-            "name a folder that can be written to",
-        ) from None
-    return path

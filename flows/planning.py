@@ -48,6 +48,7 @@ def calphad_settings(campaign: Campaign) -> CalphadSettings:
         temperatures_K=tuple(temperatures),
         properties=tuple(properties),
         allow_missing_binaries=validator.allow_missing_binaries,
+        processing=validator.processing,
     )
 
 

@@ -155,6 +155,8 @@ class CalphadValidator(_Part):
     """Name of a packaged database, or the path of a TDB (relative to the campaign file)."""
     allow_missing_binaries: bool = False
     """Take binaries that the database does not describe as ideal solutions, in place of refusing the palette."""
+    processing: str = "as cast"
+    """State of the material that a target on ``single_phase_bcc_probability`` is for; of no other effect."""
 
 
 class Validators(_Part):
@@ -284,7 +286,7 @@ class Campaign(_Part):
                 "validators.calphad",
                 "calphad",
                 "has nothing to answer",
-                "add verdicts.single_phase_bcc or targets.solidus",
+                f"add verdicts.single_phase_bcc, or a target on {', '.join(CALPHAD_TARGETS)}",
             )
 
     def design_space(self) -> Palette:

@@ -105,7 +105,7 @@ PROPERTIES: Final[dict[str, Property]] = {entry.name: entry for entry in _ALL}
 """Every known property by its name."""
 
 
-CALPHAD_TARGETS: Final = ("solidus", "liquidus")
+CALPHAD_TARGETS: Final = ("solidus", "liquidus", "single_phase_bcc_probability")
 """Numbers that the CALPHAD validator answers, and that a campaign may set a target on."""
 
 

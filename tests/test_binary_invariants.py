@@ -73,6 +73,14 @@ def test_documentation_counts_the_rows_as_they_are() -> None:
     assert f"{kinds['untraced']} untraced" in text
 
 
+def test_documentation_says_how_many_invariants_were_looked_up() -> None:
+    rows = read_published()
+    looked_up = sum(r.looked_up for r in rows)
+    assert looked_up < len(rows)
+    text = " ".join(DOCS.read_text(encoding="utf-8").split())
+    assert f"Of the {len(rows)} invariants {looked_up} were looked up" in text
+
+
 def test_a_difference_beyond_the_limits_needs_a_remark() -> None:
     assert not Compared(row(), 1274.0, 64.0).needs_remark
     assert Compared(row(), 1276.0, 60.0).needs_remark

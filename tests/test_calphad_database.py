@@ -184,3 +184,18 @@ def test_an_edited_file_is_another_database(tmp_path: Path):
     before = load_database(path)
     path.write_text(path.read_text().replace("15911", "15912"), encoding="utf-8")
     assert load_database(path).content_hash != before.content_hash
+
+
+def test_a_comment_a_citation_or_the_layout_makes_no_other_database(tmp_path: Path):
+    path, text = tmp_path / "ours.tdb", build_tdb()
+    path.write_text(text, encoding="utf-8")
+    before = load_database(path).content_hash
+    assert before == load_database().content_hash
+    for old, new in (
+        ("ESTIMATE: ", "ESTIMATE: as looked up again, "),
+        ("6000 N Xiong2004 !", "6000  N  Xiong2005 !"),
+        ("; doi 10.1016", "; DOI 10.1016"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+        assert load_database(path).content_hash == before

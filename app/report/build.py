@@ -65,6 +65,7 @@ class _Row:
     candidate: CandidateResult
     values: tuple[_Cell | None, ...]
     phases: tuple[tuple[str, str], ...]
+    rests_on: str
     neighbours: tuple[Neighbour, ...]
 
 
@@ -154,6 +155,17 @@ def _phases(candidate: CandidateResult) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _rests_on(candidate: CandidateResult) -> str:
+    """How many estimated parameters the CALPHAD answers rest on; empty where none, or where nobody says."""
+    counts = [
+        f.conditions.get("detail", {}).get("rests_on", {}).get("estimated_parameters")
+        for f in candidate.facts
+        if f.fidelity == "calphad" and not f.superseded
+    ]
+    most = max((n for n in counts if n), default=0)
+    return f"rests on {most} estimated parameter{'s' if most > 1 else ''}" if most else ""
+
+
 def _best(
     candidates: Sequence[CandidateResult], targets: Sequence[str], index: LiteratureIndex
 ) -> list[_Row]:
@@ -165,6 +177,7 @@ def _best(
             candidate=c,
             values=tuple(_cell(c, name) for name in targets),
             phases=_phases(c),
+            rests_on=_rests_on(c),
             neighbours=tuple(index.nearest(c.composition, 2)),
         )
         for c in validated[:_BEST]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import re
 import threading
@@ -20,6 +19,7 @@ from validators.calphad.contents import Contents, read_contents
 from validators.calphad.tdb_text import (
     StatedEstimate,
     check_commands,
+    content_hash,
     decode,
     failing_command,
     stated_estimates,
@@ -42,7 +42,7 @@ class CalphadDatabase:
         name: ``refractory10``, or the stem of the file.
         elements: Symbols as the field writes them (``Nb``), in alphabetical order.
         phases: Phase names in alphabetical order.
-        content_hash: SHA-256 of the TDB's text: what an answer rests on.
+        content_hash: SHA-256 of what an answer rests on (:func:`validators.calphad.tdb_text.content_hash`).
         parsed: The pycalphad ``Database``.
         contents: Its parameters and phases as plain values.
         estimates: The parameters that it calls estimates; None where it states no status.
@@ -211,7 +211,7 @@ def _parse(text: str, name: str, given: str) -> CalphadDatabase:
         name=name,
         elements=elements,
         phases=tuple(sorted(parsed.phases)),
-        content_hash=hashlib.sha256(text.encode()).hexdigest(),
+        content_hash=content_hash(text),
         parsed=parsed,
         contents=contents,
         estimates=stated_estimates(text),

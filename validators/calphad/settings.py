@@ -11,15 +11,18 @@ from typing import Any, Final
 from hea_loop.errors import InputError
 from validators.calphad.database import OWN_DATABASE, CalphadDatabase, load_database
 from validators.calphad.equilibrium import BCC, GRID_DENSITIES, PRESENT_ABOVE, require_temperature
+from validators.calphad.observed import AS_CAST, load_model, model_hash, require_state
 from validators.calphad.screening.window import GRID_K
 from validators.calphad.solidus import require_liquid, require_tolerance
 
-__all__ = ["ANSWERED", "CalphadSettings"]
+__all__ = ["ANSWERED", "OBSERVED", "CalphadSettings"]
 
-ANSWERED: Final = ("single_phase_bcc", "phase_fraction", "solidus", "liquidus")
+OBSERVED: Final = "single_phase_bcc_probability"
+ANSWERED: Final = ("single_phase_bcc", "phase_fraction", "solidus", "liquidus", OBSERVED)
 """Properties that the validator can answer."""
 
 _OF_MELTING: Final = frozenset({"solidus", "liquidus"})
+_WITHOUT_TEMPERATURE: Final = _OF_MELTING | {OBSERVED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,13 @@ class CalphadSettings:
         database: ``refractory10`` or the path of a TDB.
         temperatures_K: Temperatures of the verdict and of the phase fractions, K, each once, in ascending
         order.
-        properties: Which of ``single_phase_bcc``, ``phase_fraction``, ``solidus`` and ``liquidus``.
+        properties: Which of :data:`ANSWERED`.
         solidus_tolerance_K: Width of the bracket that solidus and liquidus are narrowed to, K.
         allow_missing_binaries: Take binaries that the database does not describe as ideal; otherwise alloys
             with such a binary are refused. No part of the configuration: it changes no answer.
+        processing: State of the material that ``single_phase_bcc_probability`` is for, one of
+            :data:`validators.calphad.observed.PROCESSING_STATES`. A part of the configuration only where that is
+            asked for.
 
     Raises:
         InputError: A temperature, property or tolerance that cannot be answered; the database is read only
@@ -45,6 +51,7 @@ class CalphadSettings:
     properties: tuple[str, ...] = ("single_phase_bcc", "solidus")
     solidus_tolerance_K: float = 1.0
     allow_missing_binaries: bool = False
+    processing: str = AS_CAST
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.properties) - set(ANSWERED))
@@ -62,18 +69,20 @@ class CalphadSettings:
         object.__setattr__(self, "properties", tuple(p for p in ANSWERED if p in self.properties))
         object.__setattr__(self, "database", str(self.database))
         require_tolerance(self.solidus_tolerance_K, "solidus_tolerance_K")
+        require_state(self.processing)
 
     @property
     def asks_for_phases(self) -> bool:
         """Whether anything at the temperatures is asked for."""
-        return bool(set(self.properties) - _OF_MELTING)
+        return bool(set(self.properties) - _WITHOUT_TEMPERATURE)
 
     def load(self) -> CalphadDatabase:
         """The database.
 
         Raises:
             InputError: It cannot be used, or has no phase to answer what is asked with: a verdict on BCC without
-                a BCC phase would be a no for every alloy.
+                a BCC phase would be a no for every alloy, and the probability to be observed as single-phase was
+                learned with the packaged database.
         """
         database = load_database(self.database, allow_missing_binaries=self.allow_missing_binaries)
         if "single_phase_bcc" in self.properties and BCC not in database.phases:
@@ -85,6 +94,8 @@ class CalphadSettings:
             )
         if _OF_MELTING & set(self.properties):
             require_liquid(database)
+        if OBSERVED in self.properties:
+            load_model().require(database)
         return database
 
     def configuration(self) -> dict[str, Any]:
@@ -97,7 +108,12 @@ class CalphadSettings:
             InputError: The database cannot be used.
         """
         database = self.load()
-        return {
+        observed = (
+            {"observed_model": model_hash(), "processing": self.processing}
+            if OBSERVED in self.properties
+            else {}
+        )
+        return observed | {
             "validator": "calphad",
             "pycalphad": version("pycalphad"),
             "database": database.name,

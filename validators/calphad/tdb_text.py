@@ -6,6 +6,7 @@ where it does not read the rest of a command. Both lose parameters without a wor
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,15 @@ from typing import Final
 
 from hea_loop.errors import InputError
 
-__all__ = ["STATUS_LINE", "StatedEstimate", "check_commands", "decode", "failing_command", "stated_estimates"]
+__all__ = [
+    "STATUS_LINE",
+    "StatedEstimate",
+    "check_commands",
+    "content_hash",
+    "decode",
+    "failing_command",
+    "stated_estimates",
+]
 
 STATUS_LINE: Final = "$ Parameters are published unless the comment before them begins with ESTIMATE."
 """What a TDB of ours says in its head, and by which it is known that the others are no estimates."""
@@ -28,6 +37,8 @@ _ESTIMATE: Final = re.compile(r"\s*\$\s*ESTIMATE\b:?\s*(.*)")
 _PARAMETER: Final = re.compile(
     r"\s*PAR[A-Z]*\s+([A-Z]+)\s*\(\s*([A-Z0-9_:]+)\s*,([^;)]+)(?:;\s*(\d+))?\s*\)", re.IGNORECASE
 )
+_PROSE: Final = re.compile(r"\s*(LIST_OF_REF|ADD_REF|DATABASE_INFO|REFERENCE_FILE)", re.IGNORECASE)
+_SOURCE: Final = re.compile(r"(?<=[\d.\s;]) N( \S+)? ?$", re.IGNORECASE)
 _EXCERPT: Final = 70  # characters of a command that an error shows
 
 
@@ -68,8 +79,7 @@ def decode(raw: bytes, given: str) -> str:
     except UnicodeDecodeError:
         text = raw.decode("utf-8", errors="replace")
         for line, command in _commands(text):
-            prose = re.match(r"\s*(LIST_OF_REF|ADD_REF|DATABASE_INFO|REFERENCE_FILE)", command, re.IGNORECASE)
-            if "\ufffd" in command and not prose:
+            if "\ufffd" in command and not _PROSE.match(command):
                 raise InputError(
                     "database",
                     given,
@@ -93,6 +103,20 @@ def _commands(text: str) -> Iterator[tuple[int, str]]:
             begun, parts = 0, []
     if parts:
         yield begun, "\n".join(parts)
+
+
+def content_hash(text: str) -> str:
+    """SHA-256 of all in a TDB that an answer rests on: comments, layout and citations are none of it.
+
+    A DOI that is mended, or an estimate that is explained, thus keeps the answers that were given before.
+    """
+    digest = hashlib.sha256()
+    for _, command in _commands(text):
+        words = " ".join(command.split())
+        if not _PROSE.match(words):
+            # of a parameter or a function the word after the last interval names its source
+            digest.update(_SOURCE.sub(" N", words).encode() + b"!")
+    return digest.hexdigest()
 
 
 def _excerpt(command: str) -> str:

@@ -7,9 +7,15 @@ from validators.calphad.observed.probability import (
     ObservedModel,
     ObservedPhase,
     load_model,
+    model_hash,
     observed_probability,
 )
-from validators.calphad.observed.processing import AS_CAST, PROCESSING_STATES, processing_state
+from validators.calphad.observed.processing import (
+    AS_CAST,
+    PROCESSING_STATES,
+    processing_state,
+    require_state,
+)
 
 __all__ = [
     "AS_CAST",
@@ -23,6 +29,8 @@ __all__ = [
     "competition",
     "fit",
     "load_model",
+    "model_hash",
     "observed_probability",
     "processing_state",
+    "require_state",
 ]

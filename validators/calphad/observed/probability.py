@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ __all__ = [
     "ObservedModel",
     "ObservedPhase",
     "load_model",
+    "model_hash",
     "observed_probability",
 ]
 
@@ -158,6 +160,14 @@ def load_model(path: str | None = None) -> ObservedModel:
         raise InputError("model", str(source), f"cannot be read ({error.strerror})", mend) from None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError("model", str(source), f"is no model of observed phases ({error})", mend) from None
+
+
+@lru_cache(maxsize=1)
+def model_hash() -> str:
+    """SHA-256 of the packaged model: what an answer depends on beside the database."""
+    return hashlib.sha256(
+        files("validators.calphad.observed").joinpath(PACKAGED_MODEL).read_bytes()
+    ).hexdigest()
 
 
 def observed_probability(
