@@ -6,8 +6,8 @@
 
 Observations are what the packaged literature reports of alloys of three or more elements of the database, one
 for each composition and processing state. Every alloy of one set of elements is held out together. Nothing is
-chosen on held-out data: the model has no hyper-parameter to tune, and the probability from which on an alloy
-counts as single-phase is the share of such observations among those that were trained on.
+chosen on held-out data: the kernel is chosen by leaving out alloy systems of the training folds, and the probability
+from which on an alloy counts as single-phase is the share of such observations among those that were trained on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import csv
 import hashlib
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -40,6 +40,7 @@ from hea_loop.errors import InputError
 from validators.calphad import CalphadDatabase, load_database, screen_compositions
 from validators.calphad.database import OWN_DATABASE
 from validators.calphad.observed.competition import RIVALS, competition
+from validators.calphad.observed.likeness import Evidence, Learned, learn
 from validators.calphad.observed.model import NoisyOr, fit
 from validators.calphad.observed.processing import PROCESSING_STATES, processing_state
 
@@ -180,34 +181,36 @@ class HeldOut:
 
     Attributes:
         probability: ``(repeats, n)``.
+        rivals: ``(repeats, n)`` of the rivals alone, fitted without weights: what likeness is compared with.
         threshold: ``(repeats, n)`` share of single-phase observations in the training folds.
+        kernels: How often each kernel was chosen, by its amplitude, composition and homologous scale.
     """
 
     probability: Array
+    rivals: Array
     threshold: Array
+    kernels: dict[str, int]
 
 
-def cross_validate(
-    features: Array,
-    states: Sequence[str],
-    observed: NDArray[np.bool_],
-    systems: Sequence[str],
-    *,
-    repeats: int,
-    seed: int,
-) -> HeldOut:
+def cross_validate(rows: Rows, *, repeats: int, seed: int) -> HeldOut:
     """Predict every observation from the others' systems, in several random splits."""
+    evidence, observed, systems = rows.evidence, rows.observed, rows.systems
     p = np.full((repeats, len(observed)), np.nan)
-    threshold = np.full_like(p, np.nan)
-    state = np.asarray(states)
+    rivals, threshold = np.full_like(p, np.nan), np.full_like(p, np.nan)
+    kernels: Counter[str] = Counter()
     for r in range(repeats):
         fold = system_folds(systems, FOLDS, np.random.default_rng([seed, r]))
         for k in range(FOLDS):
-            train, test = fold != k, fold == k
-            model = fit(features[train], state[train].tolist(), observed[train])
-            p[r, test] = model.probability(features[test], state[test].tolist())
+            train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            known, asked = evidence.take(train), evidence.take(test)
+            model = learn(known, observed[train])
+            p[r, test] = model.probability(asked)
+            alone = fit(known.stable_up_to, known.states, observed[train])
+            rivals[r, test] = alone.probability(asked.stable_up_to, asked.states)
             threshold[r, test] = observed[train].mean()
-    return HeldOut(p, threshold)
+            chosen = model.kernel
+            kernels[f"{chosen.amplitude:g} {chosen.composition:g} {chosen.homologous:g}"] += 1
+    return HeldOut(p, rivals, threshold, dict(sorted(kernels.items())))
 
 
 def scores(observed: NDArray[np.bool_], p: Array, said: NDArray[np.bool_]) -> dict[str, float]:
@@ -232,12 +235,17 @@ def with_interval(
 ) -> dict[str, dict[str, float]]:
     """Means over the splits, with 95% intervals from drawing whole systems again, with replacement."""
     said = held_out.probability > held_out.threshold
+    alone = held_out.rivals > held_out.threshold
     repeats = len(said)
 
     def once(rows: NDArray[np.intp]) -> dict[str, float]:
         y = observed[rows]
         each = [scores(y, held_out.probability[r, rows], said[r, rows]) for r in range(repeats)]
         result = {name: float(np.mean([e[name] for e in each])) for name in each[0]}
+        without = [scores(y, held_out.rivals[r, rows], alone[r, rows]) for r in range(repeats)]
+        for name in ("balanced_accuracy", "log_loss", "brier"):
+            result[f"rivals_alone_{name}"] = float(np.mean([e[name] for e in without]))
+            result[f"{name}_less_rivals_alone"] = result[name] - result[f"rivals_alone_{name}"]
         result["plain_balanced_accuracy"] = balanced_accuracy(y, plain[rows])
         result["gain_over_plain"] = result["balanced_accuracy"] - result["plain_balanced_accuracy"]
         return result
@@ -288,6 +296,17 @@ class Rows:
         """``(n,)`` whether reported as single-phase bcc."""
         return np.array([o.observed for o in self.observations], dtype=bool)
 
+    @property
+    def evidence(self) -> Evidence:
+        """What is learned from, without the labels; compositions are compared by all of the elements."""
+        elements = sorted({e for o in self.observations for e in o.composition.elements})
+        return Evidence(
+            tuple(o.composition for o in self.observations),
+            self.features,
+            tuple(self.states),
+            tuple(elements),
+        )
+
     def where(self, wanted: Callable[[Observation], bool]) -> NDArray[np.intp]:
         """Positions of some of them."""
         return np.flatnonzero([wanted(o) for o in self.observations])
@@ -330,22 +349,23 @@ def read_rows(path: Path = FEATURES) -> Rows:
     )
 
 
-def train(rows: Rows, seed: int) -> tuple[NoisyOr, list[NoisyOr]]:
-    """The model of all observations, and those of alloy systems drawn again with replacement."""
+def train(rows: Rows, seed: int) -> tuple[Learned, list[NoisyOr]]:
+    """The model of all observations, and the rivals of alloy systems drawn again with replacement."""
+    weights = rows.evidence.weights
     observed, states, systems = rows.observed, rows.states, np.array(rows.systems)
     names, member = np.unique(systems, return_inverse=True)
     rng = np.random.default_rng([seed, 3])
     resampled = []
     for _ in range(RESAMPLED):
         times = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
-        resampled.append(fit(rows.features, states, observed, weights=times[member].astype(float)))
-    return fit(rows.features, states, observed), resampled
+        resampled.append(fit(rows.features, states, observed, weights=times[member] * weights))
+    return learn(rows.evidence, observed), resampled
 
 
 def evaluate(rows: Rows, *, repeats: int, draws: int, seed: int) -> dict[str, Any]:
     """Cross-validate and compare with the plain equilibrium on the same rows."""
     observed, systems = rows.observed, rows.systems
-    held_out = cross_validate(rows.features, rows.states, observed, systems, repeats=repeats, seed=seed)
+    held_out = cross_validate(rows, repeats=repeats, seed=seed)
     said = held_out.probability > held_out.threshold
     mean_p, share = held_out.probability.mean(axis=0), said.mean(axis=0)
 
@@ -371,6 +391,10 @@ def evaluate(rows: Rows, *, repeats: int, draws: int, seed: int) -> dict[str, An
         "folds": FOLDS,
         "repeats": repeats,
         "bins": BINS,
+        "kernels": held_out.kernels,
+        "of_each_split": [
+            balanced_accuracy(observed, one) for one in held_out.probability > held_out.threshold
+        ],
         "scores": with_interval(observed, held_out, rows.plain, systems, draws=draws, seed=seed),
         "calibration_floor": calibration_floor(mean_p, np.random.default_rng([seed, 2])),
         "confusion": {
@@ -399,10 +423,8 @@ def other_labels(
             np.array([features[o.composition][0] for o in use]),
             np.array([features[o.composition][1] for o in use]),
         )
-        y, systems = relabelled.observed, relabelled.systems
-        held_out = cross_validate(
-            relabelled.features, relabelled.states, y, systems, repeats=repeats, seed=seed
-        )
+        y = relabelled.observed
+        held_out = cross_validate(relabelled, repeats=repeats, seed=seed)
         each = [scores(y, p, p > t) for p, t in zip(held_out.probability, held_out.threshold, strict=True)]
         names = ("balanced_accuracy", "expected_calibration_error")
         return {
@@ -447,7 +469,7 @@ def measure(
     }
     result |= evaluate(rows, repeats=repeats, draws=draws, seed=seed)
     if most is None:
-        result["other_labels"] = other_labels(rows, database, repeats=min(repeats, 10), seed=seed)
+        result["other_labels"] = other_labels(rows, database, repeats=min(repeats, 5), seed=seed)
     return result, rows
 
 
@@ -456,7 +478,6 @@ def write_model(result: dict[str, Any], rows: Rows, database: CalphadDatabase, p
     model, resampled = train(rows, seed)
     years = [row.year for row in read_literature() if row.year is not None]
     data = {
-        "coefficients": model.to_json(),
         "trained_on": {
             "database": database.name,
             "database_sha256": database.content_hash,
@@ -472,11 +493,28 @@ def write_model(result: dict[str, Any], rows: Rows, database: CalphadDatabase, p
         },
         "cross_validation": {
             name: result[name]
-            for name in ("folds", "repeats", "bins", "scores", "calibration_floor", "parts")
+            for name in (
+                "folds",
+                "repeats",
+                "bins",
+                "scores",
+                "calibration_floor",
+                "parts",
+                "kernels",
+                "of_each_split",
+            )
         },
-        "resampled": [one.to_json() for one in resampled],
     }
-    path.write_text(json.dumps(_rounded(data), indent=1) + "\n", encoding="utf-8")
+    parts = {name: json.dumps(value, indent=1) for name, value in _rounded(data).items()}
+    # one line for each observation and for each model drawn again
+    for name, lines in (model.to_json() | {"resampled": [one.to_json() for one in resampled]}).items():
+        parts[name] = (
+            "[\n" + ",\n".join(json.dumps(line) for line in lines) + "\n]"
+            if isinstance(lines, list)
+            else json.dumps(lines, indent=1)
+        )
+    text = ",\n".join(f"{json.dumps(name)}: {part}" for name, part in parts.items())
+    path.write_text("{\n" + text + "\n}\n", encoding="utf-8")
 
 
 def _rounded(value: Any) -> Any:
@@ -498,6 +536,7 @@ def show(result: dict[str, Any]) -> None:
     for name, s in result["scores"].items():
         print(f"  {name.replace('_', ' '):<28}{s['value']:7.3f}  ({s['low']:.3f} to {s['high']:.3f})")
     print(f"  {'calibration error by chance':<28}{result['calibration_floor']:7.3f}")
+    print(f"  kernels chosen (amplitude, composition, homologous): {result['kernels']}")
     for name, n in result["confusion"].items():
         print(f"  {name:<28}{n:7.1f}")
     print(f"{'part':<38}{'n':>5}{'single':>8}{'mean p':>8}{'balanced':>10}{'plain':>8}")

@@ -129,9 +129,9 @@ def test_the_packaged_features_are_those_of_the_present_code() -> None:
 def test_training_again_gives_the_packaged_model() -> None:
     rows, packaged = read_rows(), load_model()
     model, resampled = train(rows, packaged.trained_on["seed"])
-    states = rows.states
-    assert model.probability(rows.features, states) == pytest.approx(
-        packaged.coefficients.probability(rows.features, states), abs=1e-3
+    assert model.kernel == packaged.learned.kernel
+    assert model.probability(rows.evidence) == pytest.approx(
+        packaged.learned.probability(rows.evidence), abs=1e-3
     )
     assert len(resampled) == len(packaged.resampled)
 
@@ -139,15 +139,25 @@ def test_training_again_gives_the_packaged_model() -> None:
 def test_the_stated_figures_are_found_again_and_calibration_is_within_the_acceptance() -> None:
     packaged = load_model()
     stated = packaged.cross_validation["scores"]
-    found = evaluate(
-        read_rows(), repeats=packaged.cross_validation["repeats"], draws=2, seed=packaged.trained_on["seed"]
-    )["scores"]
-    for name in ("balanced_accuracy", "expected_calibration_error", "plain_balanced_accuracy", "brier"):
-        assert found[name]["value"] == pytest.approx(stated[name]["value"], abs=0.005)
-    assert found["expected_calibration_error"]["value"] <= 0.06
+    splits = 2  # the first of those stated: all of them take most of a minute
+    result = evaluate(read_rows(), repeats=splits, draws=2, seed=packaged.trained_on["seed"])
+    assert result["of_each_split"] == pytest.approx(
+        packaged.cross_validation["of_each_split"][:splits], abs=0.005
+    )
+    found = result["scores"]
+    assert found["plain_balanced_accuracy"]["value"] == pytest.approx(
+        stated["plain_balanced_accuracy"]["value"]
+    )
+    assert stated["balanced_accuracy"]["value"] == pytest.approx(
+        np.mean(packaged.cross_validation["of_each_split"]), abs=1e-5
+    )
+    assert max(s["expected_calibration_error"]["value"] for s in (found, stated)) <= 0.06
     # the acceptance asks for 0.82, which these data do not give (docs/observed_phase.md); it must not get worse
-    assert found["balanced_accuracy"]["value"] >= 0.77
+    assert min(s["balanced_accuracy"]["value"] for s in (found, stated)) >= 0.78
     assert stated["gain_over_plain"]["low"] > 0
+    # what likeness adds to the rivals alone, on the same splits
+    assert found["log_loss_less_rivals_alone"]["value"] < -0.02
+    assert stated["log_loss_less_rivals_alone"]["value"] < -0.02
 
 
 def test_rows_read_back_as_they_were_written(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The calibrated verdict: the probability that an alloy is observed as single-phase bcc."""
 
 from validators.calphad.observed.competition import RIVALS, Competition, competition
+from validators.calphad.observed.likeness import KERNELS, Evidence, Kernel, Learned, learn
 from validators.calphad.observed.model import NoisyOr, fit
 from validators.calphad.observed.probability import (
     Against,
@@ -19,15 +20,20 @@ from validators.calphad.observed.processing import (
 
 __all__ = [
     "AS_CAST",
+    "KERNELS",
     "PROCESSING_STATES",
     "RIVALS",
     "Against",
     "Competition",
+    "Evidence",
+    "Kernel",
+    "Learned",
     "NoisyOr",
     "ObservedModel",
     "ObservedPhase",
     "competition",
     "fit",
+    "learn",
     "load_model",
     "model_hash",
     "observed_probability",

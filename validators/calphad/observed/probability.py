@@ -18,6 +18,7 @@ from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.observed.competition import LOWEST, RIVALS, Competition, competition
+from validators.calphad.observed.likeness import Evidence, Learned, averaged, logit_of
 from validators.calphad.observed.model import NoisyOr
 from validators.calphad.observed.processing import AS_CAST, require_state
 from validators.outcome import OutcomeStatus
@@ -34,6 +35,8 @@ __all__ = [
 
 PACKAGED_MODEL: Final = "observed_phase.json"
 _DIGITS: Final = 6
+_NORMAL_95: Final = 1.6448536269514722
+"""95% quantile of the normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +44,22 @@ class ObservedModel:
     """A trained model and what it was trained on.
 
     Attributes:
-        coefficients: The model.
-        resampled: Models of the same data with alloy systems drawn again: how sure the coefficients are.
+        learned: The model.
+        resampled: Rivals of the same data with alloy systems drawn again: how sure the coefficients are.
         trained_on: ``database``, ``database_sha256``, ``literature_sha256``, ``elements``,
             ``least_elements``, ``observations``, ``single``, ``systems``, ``versions``.
         cross_validation: Scores on alloys whose system was not trained on.
     """
 
-    coefficients: NoisyOr
+    learned: Learned
     resampled: tuple[NoisyOr, ...]
     trained_on: dict[str, Any]
     cross_validation: dict[str, Any]
+
+    @property
+    def coefficients(self) -> NoisyOr:
+        """What each rival does by itself."""
+        return self.learned.rivals
 
     def require(self, database: CalphadDatabase) -> None:
         """Refuse a database that the model was not trained with: its features mean something else.
@@ -98,13 +106,14 @@ class ObservedPhase:
         processing: State that the probability is for.
         status: Converged, or unconverged where no solidus was found.
         probability: Of being reported as single-phase bcc; None unless converged.
-        low: 5% quantile of the probability over models of resampled alloy systems.
+        from_rivals: What the rivals alone would give, the product of (1 - probability) of ``against``; the
+            rest is what alloys of like composition and like rivals showed.
+        low: 5% quantile of the probability: of what like alloys do, and of what alloy systems were learned from.
         high: 95% quantile.
-        sigma: Standard deviation of them.
+        sigma: Standard deviation of it.
         solidus_K: K; None unless converged.
-        against: What speaks against it, the most probable first. The product of (1 - probability) is the
-            probability; the last ones are what speaks for it.
-        in_domain: Whether the alloy has as many elements as those learned from (three or more).
+        against: What speaks against it, the most probable first; the last ones are what speaks for it.
+        in_domain: Whether the alloy has as many elements as those learned from (three or more), and no others.
         message: Why there is no answer; empty when converged.
     """
 
@@ -112,6 +121,7 @@ class ObservedPhase:
     processing: str
     status: OutcomeStatus
     probability: float | None = None
+    from_rivals: float | None = None
     low: float | None = None
     high: float | None = None
     sigma: float | None = None
@@ -124,6 +134,7 @@ class ObservedPhase:
         """All but the probability itself, as plain JSON."""
         return {
             "processing": self.processing,
+            "from_rivals": self.from_rivals,
             "low": self.low,
             "high": self.high,
             "in_domain": self.in_domain,
@@ -151,14 +162,14 @@ def load_model(path: str | None = None) -> ObservedModel:
     try:
         data = json.loads(source.read_text(encoding="utf-8"))
         return ObservedModel(
-            NoisyOr.from_json(data["coefficients"]),
+            Learned.from_json(data, data["trained_on"]["elements"]),
             tuple(NoisyOr.from_json(one) for one in data["resampled"]),
             dict(data["trained_on"]),
             dict(data["cross_validation"]),
         )
     except OSError as error:
         raise InputError("model", str(source), f"cannot be read ({error.strerror})", mend) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, InputError) as error:
         raise InputError("model", str(source), f"is no model of observed phases ({error})", mend) from None
 
 
@@ -199,6 +210,8 @@ def observed_probability(
 
 
 def _one(found: Competition, k: int, state: str, model: ObservedModel) -> ObservedPhase:
+    from scipy.special import expit
+
     alloy = found.compositions[k]
     if not np.isfinite(found.solidus_K[k]):
         return ObservedPhase(
@@ -206,6 +219,13 @@ def _one(found: Competition, k: int, state: str, model: ObservedModel) -> Observ
         )
     features: NDArray[np.float64] = found.stable_up_to[k : k + 1]
     solidus_K = float(found.solidus_K[k])
+    # by itself, not with the others: the answer must not depend on them to the last bit
+    asked = Evidence((alloy,), features, (state,), model.learned.evidence.elements)
+    mean, variance = model.learned.latent(asked)
+    drawn = logit_of(np.array([m.probability(features, [state])[0] for m in model.resampled]))
+    wider = variance + drawn.var()
+    probability = float(averaged(mean, variance)[0][0])
+    low, high = expit(mean[0] + np.array([-1.0, 1.0]) * _NORMAL_95 * np.sqrt(wider[0]))
     spoilers = model.coefficients.spoilers(features, [state])[0]
     against = []
     for j, rival in enumerate(RIVALS):
@@ -221,17 +241,17 @@ def _one(found: Competition, k: int, state: str, model: ObservedModel) -> Observ
             )
         )
     against.append(Against("anything else", "", None, None, round(float(spoilers[-1]), _DIGITS)))
-    draws = np.array([m.probability(features, [state])[0] for m in model.resampled])
-    low, high = np.quantile(draws, [0.05, 0.95])
     return ObservedPhase(
         alloy,
         state,
         OutcomeStatus.CONVERGED,
-        probability=round(float(np.prod(1.0 - spoilers)), _DIGITS),
-        low=round(float(low), _DIGITS),
-        high=round(float(high), _DIGITS),
-        sigma=round(float(draws.std()), _DIGITS),
+        probability=round(probability, _DIGITS),
+        from_rivals=round(float(np.prod(1.0 - spoilers)), _DIGITS),
+        low=round(min(float(low), probability), _DIGITS),
+        high=round(max(float(high), probability), _DIGITS),
+        sigma=round(float(averaged(mean, wider)[1][0]), _DIGITS),
         solidus_K=round(solidus_K, 1),
         against=tuple(sorted(against, key=lambda a: (-a.probability, a.rival))),
-        in_domain=len(alloy.elements) >= int(model.trained_on["least_elements"]),
+        in_domain=len(alloy.elements) >= int(model.trained_on["least_elements"])
+        and set(alloy.elements) <= set(model.trained_on["elements"]),
     )
