@@ -10,6 +10,7 @@ import pytest
 from hea_loop import Composition, parse_composition
 from validators.calphad import load_database, phases_at, screen_verdicts, solidus
 from validators.calphad.build import build_tdb
+from validators.calphad.screening import melting_range
 from validators.calphad.tables import load_tables
 from validators.outcome import OutcomeStatus
 
@@ -60,6 +61,22 @@ def test_aluminium_melts_where_it_does():
     found = solidus(parse_composition("Al"), load_database(), tolerance_K=0.5)
     assert found.temperature_K == pytest.approx(933.47, abs=1.0)
     assert names_at("Al", 900.0) == {"FCC_A1"}
+
+
+def test_a_pure_element_that_is_never_bcc_melts_at_one_temperature_in_screening_too():
+    found = melting_range(np.ones((1, 1)), ("Al",), load_database(), tolerance_K=0.5)
+    assert found.solidus_K == pytest.approx(933.47, abs=0.5)
+    assert found.liquidus_K == pytest.approx(933.47, abs=0.5)
+    assert found.solidus_settled.all()
+
+
+def test_titanium_aluminide_does_not_stand_in_for_fcc_al():
+    assert names_at("Al99Nb1", 700.0) == {"FCC_A1", "AL3M_D022"}
+    for other in ("Nb1", "Ti1", "V1", "Mo1", "Ta1", "Cr1", "W1", "Nb1Ti1", "Ti5V5", "Nb5Ta5Ti5"):
+        for temperature in (500.0, 900.0):
+            found = names_at(f"Al90{other}", temperature)
+            assert "FCC_A1" in found, (other, temperature)
+            assert "ALTI" not in found, (other, temperature)
 
 
 @pytest.mark.parametrize(

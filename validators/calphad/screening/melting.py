@@ -180,7 +180,12 @@ class _Melting:
         settled[known] = self.lowest("parent", _SOLIDS, below, known, itself=True) > -TOLERANCE_J
         # where bcc is not alone: the stable solids, beginning at what bcc alone would give
         rest = np.flatnonzero(~settled)
-        if len(rest) and len(self._batch.x) > 1:
+        if len(rest) and len(self._batch.x) == 1:  # a pure element: where its liquid is stable, it melts
+            found[rest] = crossing(
+                lambda T, who: -self.lowest("liquid", _SOLIDS, T, rest[who]), guess[rest], tolerance_K
+            )
+            settled[rest] = np.isfinite(found[rest])
+        elif len(rest):
             last: list[Assemblage] = []  # of all of the rest, once there is one
 
             def distance(T: Array, who: NDArray[np.intp]) -> Array:
