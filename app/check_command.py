@@ -220,6 +220,15 @@ def check(  # noqa: C901 - one branch per option
         Literal["screen", "confirm"],
         typer.Option("--tier", help="screen: tangent-plane test, thousands a second. confirm: pycalphad."),
     ] = "confirm",
+    observed: Annotated[
+        str | None,
+        typer.Option(
+            "--observed",
+            metavar="STATE",
+            help="Also the probability of being reported as single-phase BCC in a state: 'as cast', "
+            "'heat treated', powder, film or unknown.",
+        ),
+    ] = None,
     allow_missing_binaries: Annotated[
         bool,
         typer.Option("--allow-missing-binaries", help="Take binaries that the database lacks as ideal."),
@@ -234,6 +243,7 @@ def check(  # noqa: C901 - one branch per option
     from app.check_diagrams import Wanted
     from app.composition_input import read_compositions
     from app.estimates import Estimates, print_estimates
+    from app.observed_output import observed_rows, print_observed
 
     wanted = read_compositions(compositions or [], file, column)
     settings, melting = _settings(
@@ -260,6 +270,7 @@ def check(  # noqa: C901 - one branch per option
         confirm=tier == "confirm",
         write=out is not None or not json,
     )
+    seen = observed_rows(wanted, database, observed)
     rows: list[dict[str, Any]] = []
     if tier == "screen":
         rows = _screened(wanted, settings.temperatures_K, database, solidus=solidus)
@@ -275,8 +286,10 @@ def check(  # noqa: C901 - one branch per option
         there = [p["name"] for p in row["phases"]] or [row["competing_phase"] or ""]
         phases.setdefault(mine, []).extend(there)
         row["estimated_parameters"] = estimates.json(mine, there)
+        row.update({"observed": seen[row["composition"]]} if seen else {})
     if not json:
         _print_rows(rows, solidus=solidus)
+        print_observed(seen)
         print_estimates(estimates, phases)
     if diagrams is None:
         if json:
