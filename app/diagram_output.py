@@ -118,43 +118,54 @@ def profile_output(found: PhaseProfile, *, quiet: bool) -> tuple[dict[str, Any],
     return detail, figure, Table(columns, rows)
 
 
+def _print_casting(found: Solidification) -> None:
+    """How a path ended, what is there as cast, and where the elements went."""
+    from validators.calphad.diagrams.solidification import LIQUID_LEFT
+
+    name, last = found.composition.formula, number(found.final_temperature_K)
+    if found.frozen_at_once:
+        solids = " + ".join(found.invariant_solids)
+        print_text(f"{name}, Scheil: the last {found.frozen_at_once:.1%} freeze at {last} K as {solids}")
+    else:
+        print_text(f"{name}, Scheil: last liquid ({LIQUID_LEFT:.0%}) at {last} K")
+    cast = ", ".join(f"{p} {x:.3f}" for p, x in found.as_cast.items())
+    print_text(f"as cast: {cast}" + (f", liquid {number(found.liquid_left)}" if found.liquid_left else ""))
+    print_table(
+        f"{name}: segregation / at.%",
+        ["element!", "alloy>", "first solid>", "last liquid>", "partition>"],
+        [
+            (
+                e,
+                f"{100 * found.composition.fractions[e]:.1f}",
+                f"{100 * found.first_solid[e]:.1f}",
+                f"{100 * found.last_liquid[e]:.1f}",
+                number(found.partition[e], 3),
+            )
+            for e in found.elements
+        ],
+    )
+
+
 def scheil_output(
     found: Solidification, profile: PhaseProfile | None, *, quiet: bool
 ) -> tuple[dict[str, Any], Figure, Table]:
     """Solidification after Scheil; the lever rule beside it where a profile is there."""
     from hea_loop.figures.phases import solidification_figure
-    from validators.calphad.diagrams.solidification import LIQUID_LEFT
     from validators.calphad.screening.system import is_liquid
 
     name = found.composition.formula
     if not quiet:
-        last = number(found.final_temperature_K)
-        print_text(
-            f"{name}, Scheil: last liquid ({LIQUID_LEFT:.0%}) at {last} K"
-            if found.status.value == "converged"
-            else f"{name}, Scheil: {found.status.value}: {found.message}"
-        )
-        cast = ", ".join(f"{p} {x:.3f}" for p, x in found.as_cast.items())
-        print_text(f"as cast: {cast or '-'}, liquid {number(found.liquid_left)}")
-        print_table(
-            f"{name}: segregation / at.%",
-            ["element!", "alloy>", "first solid>", "last liquid>", "partition>"],
-            [
-                (
-                    e,
-                    f"{100 * found.composition.fractions[e]:.1f}",
-                    f"{100 * found.first_solid.get(e, math.nan):.1f}",
-                    f"{100 * found.last_liquid.get(e, math.nan):.1f}",
-                    number(found.partition.get(e), 3),
-                )
-                for e in found.elements
-            ],
-        )
+        if found.status.value == "converged":
+            _print_casting(found)
+        else:
+            print_text(f"{name}, Scheil: {found.status.value}: {found.message}")
     detail = {
         "outcome": found.status.value,
         "message": found.message,
         "final_temperature_K": _kelvin(found.final_temperature_K),
-        "liquid_left": found.liquid_left,
+        "liquid_left": None if math.isnan(found.liquid_left) else found.liquid_left,
+        "frozen_at_once": found.frozen_at_once,
+        "invariant_solids": list(found.invariant_solids),
         "as_cast": found.as_cast,
         "first_solid": found.first_solid,
         "last_liquid": found.last_liquid,
@@ -178,7 +189,8 @@ def scheil_output(
         found.amounts,
         found.elements,
         found.liquid_compositions,
-        title=f"{name}, {found.database}",
+        title=f"{name}, {found.database}"
+        + ("" if found.status.value == "converged" else f" ({found.status.value})"),
         equilibrium=lever,
     )
     columns = (
