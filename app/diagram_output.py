@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hea_loop.composition import Composition
     from validators.calphad.diagrams import (
         BinaryDiagram,
+        Extremum,
         Isopleth,
         PhaseProfile,
         Solidification,
@@ -227,18 +228,19 @@ def _field_rows(
     ]
 
 
-def binary_output(
-    found: BinaryDiagram, alloy: Composition, temperatures_K: Sequence[float], *, quiet: bool
-) -> tuple[dict[str, Any], Figure, Table]:
-    """A binary phase diagram, the alloy marked where it has one of the elements."""
-    from hea_loop.figures.phase_sections import TieLines, binary_figure
+def _kind(one: Extremum) -> str:
+    end = "maximum" if one.highest else "minimum"
+    if one.is_gap:
+        return "top of a miscibility gap" if one.highest else "bottom of a miscibility gap"
+    return f"congruent {end}"
 
+
+def _print_special(found: BinaryDiagram) -> None:
+    """Three-phase invariants and two-phase extrema, or that there are none."""
     first, second = found.elements
     name = f"{first}-{second}"
-    own = [alloy.fractions.get(e, 0.0) for e in found.elements]
-    place = own[1] / sum(own) if sum(own) else math.nan
-    exact = set(alloy.elements) <= set(found.elements)
-    if not quiet:
+    low, high = found.range_K
+    if found.invariants:
         print_table(
             f"{name}: three phases ({found.database})",
             ["T/K>", "phases", f"{second}/at.%"],
@@ -251,6 +253,37 @@ def binary_output(
                 for i in found.invariants
             ],
         )
+    elif found.status.value == "converged":
+        print_text(f"{name}: no three-phase invariant at {low:.0f}-{high:.0f} K ({found.database})")
+    if found.extrema:
+        print_table(
+            f"{name}: two phases of one composition",
+            ["T/K>", "phases", f"{second}/at.%>", "what"],
+            [
+                (
+                    f"{e.temperature_K:.0f}",
+                    ", ".join(dict.fromkeys(e.phases)),
+                    f"{100 * e.x:.1f}",
+                    _kind(e),
+                )
+                for e in found.extrema
+            ],
+        )
+
+
+def binary_output(
+    found: BinaryDiagram, alloy: Composition, temperatures_K: Sequence[float], *, quiet: bool
+) -> tuple[dict[str, Any], Figure, Table]:
+    """A binary phase diagram, the alloy marked where it has one of the elements."""
+    from hea_loop.figures.phase_sections import TieLines, binary_figure
+
+    first, second = found.elements
+    name = f"{first}-{second}"
+    own = [alloy.fractions.get(e, 0.0) for e in found.elements]
+    place = own[1] / sum(own) if sum(own) else math.nan
+    exact = set(alloy.elements) <= set(found.elements)
+    if not quiet:
+        _print_special(found)
         if found.message:
             print_text(f"{name}: boundaries {found.status.value}: {found.message}; the fields stand")
     detail = {
@@ -261,6 +294,15 @@ def binary_output(
         "invariants": [
             {"temperature_K": round(i.temperature_K, 2), "phases": list(i.phases), "x": list(i.x)}
             for i in found.invariants
+        ],
+        "extrema": [
+            {
+                "temperature_K": round(e.temperature_K, 2),
+                "phases": list(e.phases),
+                "x": round(e.x, 4),
+                "kind": _kind(e),
+            }
+            for e in found.extrema
         ],
         "boundaries": [
             {"phases": list(b.phases), "x": b.x.tolist(), "temperatures_K": b.temperatures_K.tolist()}

@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment, nnls
 
 from validators.calphad.database import CalphadDatabase
 from validators.calphad.diagrams.assemblages import Equilibria
-from validators.calphad.equilibrium import MIN_TEMPERATURE_K, PhaseEquilibrium
+from validators.calphad.equilibrium import MIN_TEMPERATURE_K, PhaseEntry, PhaseEquilibrium
 from validators.calphad.screening.system import is_liquid
 
 __all__ = ["Ending", "Step", "balance", "entries_of", "freeze_on"]
@@ -131,43 +131,74 @@ def freeze_on(
         step_K: First step, K.
         until: Mole fraction of liquid at which the path ends.
     """
-    equilibria = Equilibria(database, elements)
+    path = _Path(Equilibria(database, elements), liquid, temperature_K, left, step_K)
+    try:
+        while path.left >= until:
+            path.advance()
+    except _Stuck as stuck:
+        return Ending(tuple(path.steps), problem=f"{stuck} with {path.left:.1%} of liquid left")
+    return Ending(tuple(path.steps), at_once=path.at_once)
 
-    def at(T: float) -> PhaseEquilibrium:
-        return equilibria.at(x[None] / x.sum(), np.array([T]))[0]
 
-    x, T, step = np.array(liquid, dtype=float), temperature_K, step_K
-    steps: list[Step] = []
-    while left >= until:
-        lost = f"{left:.1%} of liquid left"
-        if len(steps) == _MOST_STEPS or T - step < MIN_TEMPERATURE_K:
-            return Ending(tuple(steps), problem=f"the path ended at {T:.0f} K with {lost}")
-        below = at(T - step)
+class _Stuck(Exception):  # noqa: N818 - not an error: it carries the reason out of the path
+    pass
+
+
+class _Path:
+    """A liquid on its way down."""
+
+    def __init__(
+        self, equilibria: Equilibria, liquid: Array, temperature_K: float, left: float, step_K: float
+    ) -> None:
+        self.left = left
+        self.at_once = 0.0
+        self.steps: list[Step] = []
+        self._equilibria = equilibria
+        self._liquid = np.array(liquid, dtype=float)
+        self._T = temperature_K
+        self._step = step_K
+
+    def _at(self, temperature_K: float) -> PhaseEquilibrium:
+        whole = self._liquid[None] / self._liquid.sum()
+        return self._equilibria.at(whole, np.array([temperature_K]))[0]
+
+    def advance(self) -> None:
+        """One step down, a shorter step, or the end.
+
+        Raises:
+            _Stuck: There is no way down.
+        """
+        if len(self.steps) == _MOST_STEPS or self._T - self._step < MIN_TEMPERATURE_K:
+            raise _Stuck(f"the path ended at {self._T:.0f} K")
+        below = self._at(self._T - self._step)
         if not below.phases:
-            return Ending(tuple(steps), problem=f"{below.message or 'no answer'}, with {lost}")
+            raise _Stuck(below.message or f"no answer at {self._T:.0f} K")
         solids = [p for p in below.phases if not is_liquid(p.name)]
         liquids = [p for p in below.phases if is_liquid(p.name)]
         if len(liquids) > 1:
-            return Ending(tuple(steps), problem=f"the liquid demixes at {T - step:.0f} K with {lost}")
-        if not liquids and step > _INVARIANT_K:
-            step /= 2
-            continue
-        if not solids:
-            T -= step
-            continue
+            raise _Stuck(f"the liquid demixes at {self._T:.0f} K")
+        if not liquids and self._step > _INVARIANT_K:
+            self._step /= 2
+        elif not solids:
+            self._T -= self._step
+        else:
+            self._deposit(solids, liquids)
+
+    def _deposit(self, solids: list[PhaseEntry], liquids: list[PhaseEntry]) -> None:
         # without a liquid just above too, its absence below would say nothing about where it froze
-        if not liquids and not at(T + _INVARIANT_K).has_liquid():
-            return Ending(tuple(steps), problem=f"no liquid is stable at {T:.0f} K, with {lost}")
+        if not liquids and not self._at(self._T + _INVARIANT_K).has_liquid():
+            raise _Stuck(f"no liquid is stable at {self._T:.0f} K")
+        elements = self._equilibria.elements
         parts = np.array([[p.composition[e] for e in elements] for p in (*solids, *liquids)])
-        share, missed = balance(parts, x)
+        share, missed = balance(parts, self._liquid)
         if missed > _UNBALANCED:
-            return Ending(tuple(steps), problem=f"the phases at {T:.0f} K do not balance, with {lost}")
+            raise _Stuck(f"the phases at {self._T:.0f} K do not balance")
+        amounts = self.left * share[: len(solids)]
+        if liquids:
+            self._T -= self._step
+            self._liquid = parts[-1]
+            self.left *= float(share[-1])
+        else:
+            self.at_once, self.left = self.left, 0.0
         names = tuple(p.name for p in solids)
-        count = len(solids)
-        if not liquids:
-            steps.append(Step(T, names, left * share, parts, 0.0, x))
-            return Ending(tuple(steps), at_once=left)
-        T, x = T - step, parts[-1]
-        amounts, left = left * share[:count], left * float(share[-1])
-        steps.append(Step(T, names, amounts, parts[:count], left, x))
-    return Ending(tuple(steps))
+        self.steps.append(Step(self._T, names, amounts, parts[: len(solids)], self.left, self._liquid))
