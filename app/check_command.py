@@ -21,6 +21,8 @@ __all__ = ["check"]
 
 DEFAULT_TEMPERATURES_K = (1273.0, 1473.0, 1673.0)
 
+_SAME_END_K = 2.0  # what the searches of solidus and window may be apart at the same end
+
 
 def _settings(
     database: Path | None,
@@ -100,7 +102,9 @@ def _screened(
             answered = bool(settled) and math.isfinite(kelvin)
             onset["solidus_K"] = round(float(kelvin), 1) if answered else None
             onset["solidus_outcome"] = "converged" if answered else "unconverged"
-            onset["solidus_message"] = "" if answered else "solidus: use --tier confirm"
+            onset["solidus_message"] = (
+                "" if answered else "solidus: not found by screening, use --tier confirm"
+            )
     method = f"tangent plane, {database.name} {database.content_hash[:8]}"
     count = len(temperatures_K)
     return [
@@ -130,18 +134,33 @@ def _window_text(row: Mapping[str, Any]) -> str:
     """The temperatures between which bcc is alone, an open end by the sign."""
     window = row["single_phase_window"]
     if window is None:
-        return "" if row["single_phase_bcc"] is None else "none"
+        return "none" if row["single_phase_window_computed"] else "-"
     low, high = window["lower_K"], window["upper_K"]
+    top = f"{high:.0f}" if high is not None else ""
+    solidus = row.get("solidus_K")
+    liquid = window["upper_phase"].startswith(("LIQUID", "IONIC_LIQ"))
+    if solidus is not None and high is not None and liquid and abs(high - solidus) <= _SAME_END_K:
+        top = f"{solidus:.1f}"  # both searches found the one end: it is shown as one number
     if low is None and high is None:
         return "all"
     if low is None:
-        return f"< {high:.0f}"
-    return f"> {low:.0f}" if high is None else f"{low:.0f}-{high:.0f}"
+        return f"< {top}"
+    return f"> {low:.0f}" if high is None else f"{low:.0f}-{top}"
+
+
+def _outcome_text(row: Mapping[str, Any]) -> str:
+    """How the row ended, the solidus included where it has no answer."""
+    parts = [row["outcome"], row["message"], row["remark"]]
+    if row.get("solidus_outcome", "converged") != "converged":
+        why = row["solidus_message"].removeprefix("solidus: ")
+        parts.append(f"solidus {row['solidus_outcome']}" + (f": {why}" if why else ""))
+    return "; ".join(part for part in parts if part)
 
 
 def _print_rows(rows: list[dict[str, Any]], *, solidus: bool) -> None:
+    basis = "; competitor: largest driving force; amounts not computed" if rows[0]["tier"] == "screen" else ""
     print_table(
-        f"phase stability by CALPHAD ({rows[0]['method']})",
+        f"phase stability by CALPHAD ({rows[0]['method']}{basis})",
         [
             "composition!",
             "T/K>",
@@ -160,8 +179,8 @@ def _print_rows(rows: list[dict[str, Any]], *, solidus: bool) -> None:
                 _phases_text(r),
                 _competitor_text(r),
                 _window_text(r),
-                *(["-" if r["solidus_K"] is None else number(r["solidus_K"])] if solidus else []),
-                "; ".join(part for part in (r["outcome"], r["message"], r["remark"]) if part),
+                *(["-" if r["solidus_K"] is None else f"{r['solidus_K']:.1f}"] if solidus else []),
+                _outcome_text(r),
             )
             for r in rows
         ],
@@ -220,6 +239,15 @@ def check(  # noqa: C901 - one branch per option
         Literal["screen", "confirm"],
         typer.Option("--tier", help="screen: tangent-plane test, thousands a second. confirm: pycalphad."),
     ] = "confirm",
+    observed: Annotated[
+        str | None,
+        typer.Option(
+            "--observed",
+            metavar="STATE",
+            help="Also the probability of being reported as single-phase BCC in a state: 'as cast', "
+            "'heat treated', powder, film or unknown.",
+        ),
+    ] = None,
     allow_missing_binaries: Annotated[
         bool,
         typer.Option("--allow-missing-binaries", help="Take binaries that the database lacks as ideal."),
@@ -234,6 +262,7 @@ def check(  # noqa: C901 - one branch per option
     from app.check_diagrams import Wanted
     from app.composition_input import read_compositions
     from app.estimates import Estimates, print_estimates
+    from app.observed_output import observed_rows, print_observed
 
     wanted = read_compositions(compositions or [], file, column)
     settings, melting = _settings(
@@ -260,6 +289,7 @@ def check(  # noqa: C901 - one branch per option
         confirm=tier == "confirm",
         write=out is not None or not json,
     )
+    seen = observed_rows(wanted, database, observed)
     rows: list[dict[str, Any]] = []
     if tier == "screen":
         rows = _screened(wanted, settings.temperatures_K, database, solidus=solidus)
@@ -275,8 +305,10 @@ def check(  # noqa: C901 - one branch per option
         there = [p["name"] for p in row["phases"]] or [row["competing_phase"] or ""]
         phases.setdefault(mine, []).extend(there)
         row["estimated_parameters"] = estimates.json(mine, there)
+        row.update({"observed": seen[row["composition"]]} if seen else {})
     if not json:
         _print_rows(rows, solidus=solidus)
+        print_observed(seen)
         print_estimates(estimates, phases)
     if diagrams is None:
         if json:

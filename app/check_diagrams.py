@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -354,7 +354,7 @@ def _range(text: str | None) -> tuple[float | None, float | None]:
 def _require_solidifies(alloy: Composition, database: CalphadDatabase) -> None:
     from validators.calphad.solidus import require_liquid
 
-    require_liquid(database)
+    require_liquid(database, mend="drop --scheil, or use another database")
     if len(alloy.elements) == 1:
         raise InputError(
             "--scheil",
@@ -365,10 +365,16 @@ def _require_solidifies(alloy: Composition, database: CalphadDatabase) -> None:
 
 
 def _require_writable(folder: Path) -> None:
-    """Refuse a folder that files cannot be written to, before anything is computed."""
+    """Make the folder and write to it, before anything is computed: only that tells that files will go there.
+
+    Permissions alone do not: of what the system refuses to hold, they know nothing.
+    """
     mend = "name a folder that can be written to"
     if folder.exists() and not folder.is_dir():
         raise InputError("--out", str(folder), "is a file", mend)
-    existing = next((p for p in (folder, *folder.absolute().parents) if p.exists()), Path())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError("--out", str(folder), "cannot be written to", mend)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".hea-loop-"):
+            pass
+    except OSError as error:
+        raise InputError("--out", str(folder), f"cannot be written to ({error.strerror})", mend) from None

@@ -122,7 +122,9 @@ def _usage_error(error: Exception) -> str:
         # what pydantic refused: its own text does not repeat the value
         first = cause()[0]
         name = option.opts[-1] if option.opts[-1].startswith("-") else (option.metavar or option.name)
-        return f"{name} = {first['input']!r}: {first['msg']}; see `{path} --help`"
+        problem = str(first["msg"]).removeprefix("Value error, ")
+        problem = problem.removeprefix(f"{first['input']!r} ").rstrip(".")  # which it may repeat
+        return f"{name} = {first['input']!r}: {problem}; see `{path} --help`"
     said = str(error.format_message()).rstrip(".") or "a command is missing"  # type: ignore[attr-defined]
     return f"{said}; see `{path} --help`"
 

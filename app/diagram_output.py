@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hea_loop.composition import Composition
     from validators.calphad.diagrams import (
         BinaryDiagram,
+        Extremum,
         Isopleth,
         PhaseProfile,
         Solidification,
@@ -118,43 +119,54 @@ def profile_output(found: PhaseProfile, *, quiet: bool) -> tuple[dict[str, Any],
     return detail, figure, Table(columns, rows)
 
 
+def _print_casting(found: Solidification) -> None:
+    """How a path ended, what is there as cast, and where the elements went."""
+    from validators.calphad.diagrams.solidification import LIQUID_LEFT
+
+    name, last = found.composition.formula, number(found.final_temperature_K)
+    if found.frozen_at_once:
+        solids = " + ".join(found.invariant_solids)
+        print_text(f"{name}, Scheil: the last {found.frozen_at_once:.1%} freeze at {last} K as {solids}")
+    else:
+        print_text(f"{name}, Scheil: last liquid ({LIQUID_LEFT:.0%}) at {last} K")
+    cast = ", ".join(f"{p} {x:.3f}" for p, x in found.as_cast.items())
+    print_text(f"as cast: {cast}" + (f", liquid {number(found.liquid_left)}" if found.liquid_left else ""))
+    print_table(
+        f"{name}: segregation / at.%",
+        ["element!", "alloy>", "first solid>", "last liquid>", "partition>"],
+        [
+            (
+                e,
+                f"{100 * found.composition.fractions[e]:.1f}",
+                f"{100 * found.first_solid[e]:.1f}",
+                f"{100 * found.last_liquid[e]:.1f}",
+                number(found.partition[e], 3),
+            )
+            for e in found.elements
+        ],
+    )
+
+
 def scheil_output(
     found: Solidification, profile: PhaseProfile | None, *, quiet: bool
 ) -> tuple[dict[str, Any], Figure, Table]:
     """Solidification after Scheil; the lever rule beside it where a profile is there."""
     from hea_loop.figures.phases import solidification_figure
-    from validators.calphad.diagrams.solidification import LIQUID_LEFT
     from validators.calphad.screening.system import is_liquid
 
     name = found.composition.formula
     if not quiet:
-        last = number(found.final_temperature_K)
-        print_text(
-            f"{name}, Scheil: last liquid ({LIQUID_LEFT:.0%}) at {last} K"
-            if found.status.value == "converged"
-            else f"{name}, Scheil: {found.status.value}: {found.message}"
-        )
-        cast = ", ".join(f"{p} {x:.3f}" for p, x in found.as_cast.items())
-        print_text(f"as cast: {cast or '-'}, liquid {number(found.liquid_left)}")
-        print_table(
-            f"{name}: segregation / at.%",
-            ["element!", "alloy>", "first solid>", "last liquid>", "partition>"],
-            [
-                (
-                    e,
-                    f"{100 * found.composition.fractions[e]:.1f}",
-                    f"{100 * found.first_solid.get(e, math.nan):.1f}",
-                    f"{100 * found.last_liquid.get(e, math.nan):.1f}",
-                    number(found.partition.get(e), 3),
-                )
-                for e in found.elements
-            ],
-        )
+        if found.status.value == "converged":
+            _print_casting(found)
+        else:
+            print_text(f"{name}, Scheil: {found.status.value}: {found.message}")
     detail = {
         "outcome": found.status.value,
         "message": found.message,
         "final_temperature_K": _kelvin(found.final_temperature_K),
-        "liquid_left": found.liquid_left,
+        "liquid_left": None if math.isnan(found.liquid_left) else found.liquid_left,
+        "frozen_at_once": found.frozen_at_once,
+        "invariant_solids": list(found.invariant_solids),
         "as_cast": found.as_cast,
         "first_solid": found.first_solid,
         "last_liquid": found.last_liquid,
@@ -178,7 +190,8 @@ def scheil_output(
         found.amounts,
         found.elements,
         found.liquid_compositions,
-        title=f"{name}, {found.database}",
+        title=f"{name}, {found.database}"
+        + ("" if found.status.value == "converged" else f" ({found.status.value})"),
         equilibrium=lever,
     )
     columns = (
@@ -215,18 +228,19 @@ def _field_rows(
     ]
 
 
-def binary_output(
-    found: BinaryDiagram, alloy: Composition, temperatures_K: Sequence[float], *, quiet: bool
-) -> tuple[dict[str, Any], Figure, Table]:
-    """A binary phase diagram, the alloy marked where it has one of the elements."""
-    from hea_loop.figures.phase_sections import TieLines, binary_figure
+def _kind(one: Extremum) -> str:
+    end = "maximum" if one.highest else "minimum"
+    if one.is_gap:
+        return "top of a miscibility gap" if one.highest else "bottom of a miscibility gap"
+    return f"congruent {end}"
 
+
+def _print_special(found: BinaryDiagram) -> None:
+    """Three-phase invariants and two-phase extrema, or that there are none."""
     first, second = found.elements
     name = f"{first}-{second}"
-    own = [alloy.fractions.get(e, 0.0) for e in found.elements]
-    place = own[1] / sum(own) if sum(own) else math.nan
-    exact = set(alloy.elements) <= set(found.elements)
-    if not quiet:
+    low, high = found.range_K
+    if found.invariants:
         print_table(
             f"{name}: three phases ({found.database})",
             ["T/K>", "phases", f"{second}/at.%"],
@@ -239,6 +253,37 @@ def binary_output(
                 for i in found.invariants
             ],
         )
+    elif found.status.value == "converged":
+        print_text(f"{name}: no three-phase invariant at {low:.0f}-{high:.0f} K ({found.database})")
+    if found.extrema:
+        print_table(
+            f"{name}: two phases of one composition",
+            ["T/K>", "phases", f"{second}/at.%>", "what"],
+            [
+                (
+                    f"{e.temperature_K:.0f}",
+                    ", ".join(dict.fromkeys(e.phases)),
+                    f"{100 * e.x:.1f}",
+                    _kind(e),
+                )
+                for e in found.extrema
+            ],
+        )
+
+
+def binary_output(
+    found: BinaryDiagram, alloy: Composition, temperatures_K: Sequence[float], *, quiet: bool
+) -> tuple[dict[str, Any], Figure, Table]:
+    """A binary phase diagram, the alloy marked where it has one of the elements."""
+    from hea_loop.figures.phase_sections import TieLines, binary_figure
+
+    first, second = found.elements
+    name = f"{first}-{second}"
+    own = [alloy.fractions.get(e, 0.0) for e in found.elements]
+    place = own[1] / sum(own) if sum(own) else math.nan
+    exact = set(alloy.elements) <= set(found.elements)
+    if not quiet:
+        _print_special(found)
         if found.message:
             print_text(f"{name}: boundaries {found.status.value}: {found.message}; the fields stand")
     detail = {
@@ -249,6 +294,15 @@ def binary_output(
         "invariants": [
             {"temperature_K": round(i.temperature_K, 2), "phases": list(i.phases), "x": list(i.x)}
             for i in found.invariants
+        ],
+        "extrema": [
+            {
+                "temperature_K": round(e.temperature_K, 2),
+                "phases": list(e.phases),
+                "x": round(e.x, 4),
+                "kind": _kind(e),
+            }
+            for e in found.extrema
         ],
         "boundaries": [
             {"phases": list(b.phases), "x": b.x.tolist(), "temperatures_K": b.temperatures_K.tolist()}

@@ -10,11 +10,11 @@ from benchmarks.calphad import main, random_alloys
 
 
 @pytest.mark.slow
-def test_the_smoke_run_gives_every_field_for_four_to_seven_components(capsys):
-    assert main(["--smoke", "--json", "--cores", "1", "--alloys", "8"]) == 0
+def test_the_smoke_run_gives_every_field_for_four_and_five_components(capsys):
+    assert main(["--smoke", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     rows = result["rows"]
-    assert [row["components"] for row in rows] == [4, 5, 6, 7]
+    assert [row["components"] for row in rows] == [4, 5]
     for row in rows:
         assert row["screen_per_s"] > row["warm_per_s"] > row["naive_per_s"] > 0
         assert row["screen_over_naive"] == pytest.approx(row["screen_per_s"] / row["naive_per_s"])
@@ -24,8 +24,8 @@ def test_the_smoke_run_gives_every_field_for_four_to_seven_components(capsys):
         compared = settled["same"] + settled["unanswered"] + len(settled["differences"])
         assert compared == settled["alloys"] == 2
     melting = result["solidus"]
-    assert melting["within_10_K"] == melting["compared"] <= melting["chosen"] == 4
-    assert 0 < melting["settled"] <= melting["alloys"] == 40
+    assert melting["within_10_K"] == melting["compared"] <= melting["chosen"] == 2
+    assert 0 < melting["settled"] <= melting["alloys"] == 20
 
 
 def test_random_alloys_are_the_same_for_the_same_seed():

@@ -126,6 +126,13 @@ def test_a_check_takes_missing_binaries_as_ideal_where_that_is_asked_for(tmp_pat
     for tier in ("screen", "confirm"):
         ended = hea_loop(*command, "--allow-missing-binaries", "--tier", tier, "--json")
         assert ended.json[0]["single_phase_bcc"] is True
+        assert (
+            ended.json[0]["estimated_parameters"]["text"][0]
+            == "taken as ideal, not described: Nb-Ti (BCC_A2)"
+        )
+    assert (
+        "taken as ideal, not described: Nb-Ti (BCC_A2)" in hea_loop(*command, "--allow-missing-binaries").out
+    )
 
 
 def test_one_alloy_of_many_that_cannot_be_answered_takes_nothing_from_the_others(tmp_path):

@@ -19,6 +19,7 @@ from validators.calphad.diagrams import (
     scheil_solidification,
     ternary_section,
 )
+from validators.calphad.diagrams.binary import Boundary, extrema
 from validators.calphad.diagrams.profile import is_laves
 from validators.outcome import OutcomeStatus
 
@@ -195,6 +196,37 @@ def test_the_binary_has_its_monotectoid_and_both_melting_points(hafnium_tantalum
     # the last field of each column is the liquid, from the melting points of Hf and Ta upwards
     assert [column[-1][2] for column in (diagram.fields[0], diagram.fields[-1])] == [("LIQUID",)] * 2
     assert [diagram.fields[k][-1][0] for k in (0, -1)] == pytest.approx([2506, 3290], abs=3)
+
+
+def test_the_binary_has_the_top_of_its_gap_and_its_lowest_melting_point(database, hafnium_tantalum):
+    melting, gap = hafnium_tantalum.extrema
+    assert melting.phases == ("BCC_A2", "LIQUID")
+    assert (melting.highest, melting.is_gap) == (False, False)
+    assert gap.phases == ("BCC_A2", "BCC_A2")
+    assert (gap.highest, gap.is_gap) == (True, True)
+    for one, sides in ((melting, (["BCC_A2"], ["LIQUID"])), (gap, (["BCC_A2", "BCC_A2"], ["BCC_A2"]))):
+        x = np.array([[1.0 - one.x, one.x]] * 2)
+        found = Equilibria(database, ("Hf", "Ta")).at(x, one.temperature_K + np.array([-2.0, 2.0]))
+        assert tuple([p.name for p in answer.phases] for answer in found) == sides
+
+
+def test_extrema_are_where_tie_lines_vanish_and_each_is_named_once():
+    d = np.linspace(-0.3, 0.3, 8)  # none of them zero
+    x = np.stack([0.4 - d / 2, 0.4 + d / 2])
+    gap = Boundary(("BCC_A2", "BCC_A2#2"), x, 1200.0 - 500.0 * d**2)
+    again = Boundary(("BCC_A2#2", "BCC_A2"), x[::-1], 1200.5 - 500.0 * d**2)
+    melting = Boundary(("BCC_A2", "LIQUID"), x, 2000.0 + 500.0 * d**2)
+    element = Boundary(("BCC_A2", "LIQUID"), np.stack([1e-9 * d, -1e-9 * d]), 2500.0 + d)
+    first, second = extrema([gap, again, melting, element])
+    assert (first.temperature_K, first.x, first.highest) == (
+        pytest.approx(2000.0),
+        pytest.approx(0.4),
+        False,
+    )
+    assert second.temperature_K == pytest.approx(1200.0, abs=1.0)
+    assert second.is_gap
+    short = Boundary(gap.phases, x[:, :4], gap.temperatures_K[:4])
+    assert extrema([short]) == ()
 
 
 def test_fields_of_a_binary_agree_with_the_boundaries_that_were_mapped(hafnium_tantalum):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from validators.calphad import (
     confirm_at,
     liquidus,
     load_database,
+    melting_range,
     nearest_window,
     phases_at,
     screen,
@@ -29,6 +32,7 @@ from validators.calphad import (
 )
 from validators.calphad.build import build_tdb
 from validators.calphad.equilibrium import PhaseEquilibrium
+from validators.calphad.screening import bcc_solidus
 from validators.calphad.screening.phase import GAS_CONSTANT
 from validators.calphad.solidus import _Search
 from validators.outcome import OutcomeStatus
@@ -116,6 +120,62 @@ def test_the_window_of_a_regular_solution_begins_at_the_binodal(tmp_path):
         assert window.lower_K == pytest.approx(T, abs=1.0)
         assert window.lower_phase == "BCC_A2"
         assert (window.upper_K, window.upper_phase) == (None, "")
+
+
+def test_a_window_ends_at_the_solidus_also_where_that_is_a_temperature_of_the_grid():
+    assert windows_of("Nb") == windows_of("Nb", temperatures_K=[3000.0])
+    (niobium,) = windows_of("Nb")  # whose solidus lies on the grid of 50 K
+    assert niobium == SinglePhaseWindow(None, pytest.approx(2750.0, abs=1.0), "", "LIQUID")
+    for formula in ("W", "MoNbTaW", "HfNbTaTiZr", "NbTiV", "MoNbTa"):
+        alloy, (window, *_) = parse_composition(formula), windows_of(formula)[::-1]
+        x = np.array([alloy.fraction_vector(alloy.elements)])
+        melts = float(bcc_solidus(x, alloy.elements, load_database())[0])
+        assert window.upper_K == pytest.approx(melts, abs=1.5)
+        for asked in (melts, window.upper_K, melts - 0.3, melts + 0.3):
+            again = windows_of(formula, temperatures_K=[asked])[-1]
+            assert again.upper_phase == "LIQUID"
+            assert again.upper_K == pytest.approx(window.upper_K, abs=1.0)
+
+
+def test_an_element_melts_from_its_most_stable_solid():
+    # the SGTE melting point of Al, whose solid is fcc: 933.47 K (Dinsdale, Calphad 15 (1991) 317)
+    melting = melting_range(np.eye(3)[:2], ("Al", "Ti", "W"), load_database())
+    assert melting.solidus_K == pytest.approx([933.47, 1941.0], abs=1.0)
+    assert melting.liquidus_K == pytest.approx([933.47, 1941.0], abs=1.0)
+    assert melting.solidus_settled.all()
+
+
+def test_a_database_without_a_liquid_is_named_where_a_window_is_open_above(tmp_path):
+    path = tmp_path / "solid.tdb"
+    path.write_text(
+        "TYPE_DEFINITION % SEQ * !\n"
+        "ELEMENT VA VACUUM 0 0 0 !\nELEMENT NB BCC_A2 92.9 0 0 !\nELEMENT ZR BCC_A2 91.2 0 0 !\n"
+        "PHASE BCC_A2 % 2 1 3 !\nCONSTITUENT BCC_A2 : NB,ZR : VA : !\n"
+        "PARAMETER G(BCC_A2,NB:VA;0) 298.15 0; 6000 N !\nPARAMETER G(BCC_A2,ZR:VA;0) 298.15 0; 6000 N !\n"
+        "PARAMETER L(BCC_A2,NB,ZR:VA;0) 298.15 25000; 6000 N !\n"
+    )
+    alloy, database = parse_composition("NbZr"), load_database(path)
+    for verdict in (screen_verdicts([alloy], [1800.0], database)[0], confirm(alloy, 1800.0, database)):
+        assert verdict.window.upper_K is None
+        assert verdict.remark == "no liquid in this database"
+    assert screen_verdicts([alloy], [1800.0], load_database())[0].remark == ""
+
+
+def test_a_window_that_was_not_computed_is_not_one_that_does_not_exist():
+    cost507 = load_database(Path(str(files("pycalphad") / "tests" / "databases" / "COST507.tdb")))
+    found = confirm(parse_composition("TiV"), 1273.0, cost507)
+    assert found.single_phase_bcc is True
+    assert (found.window, found.window_computed) == (None, False)
+    assert "BCC_A2 is the disordered part of BCC_B2 (order-disorder model)" in found.remark
+    never = screen_verdicts([parse_composition("CrNbTiZr")], [1273.0], load_database())[0]
+    assert (never.window, never.window_computed) == (None, True)
+
+
+def test_what_screening_has_proved_is_said_where_pycalphad_does_not_converge():
+    found = confirm(parse_composition("Al75Nb25"), 1273.0, load_database())
+    assert found.status is OutcomeStatus.UNCONVERGED
+    assert found.single_phase_bcc is None
+    assert found.message.endswith("screening: not single BCC, AL3M_D022 +11970 J/mol")
 
 
 def test_a_window_does_not_depend_on_the_other_alloys_and_screening_agrees_with_it():

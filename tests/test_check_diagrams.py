@@ -10,6 +10,17 @@ from PIL import Image
 
 from tests.in_process_cli import hea_loop
 
+SOLID = """
+ELEMENT VA VACUUM 0 0 0 !
+ELEMENT NB BCC_A2 92.906 5220 36.27 !
+ELEMENT TI HCP_A3 47.867 4810 30.72 !
+PHASE BCC_A2 % 2 1 3 !
+CONSTITUENT BCC_A2 : NB,TI : VA : !
+PARAMETER G(BCC_A2,NB:VA;0) 298.15 0; 6000 N !
+PARAMETER G(BCC_A2,TI:VA;0) 298.15 0; 6000 N !
+PARAMETER G(BCC_A2,NB,TI:VA;0) 298.15 13000; 6000 N !
+"""
+
 FAST = ("--tier", "screen", "--temperature", "1273")
 
 
@@ -71,6 +82,43 @@ def test_a_section_marks_the_alloy_and_says_what_it_rests_on(tmp_path):
     assert {Path(f).name for f in ended.json["files"]} == {
         f"NbTi-{name}.{e}" for name in ("isopleth-Cr-0-0.4", "Cr-Nb-Ti-1273K") for e in ("png", "csv")
     }
+
+
+def test_a_binary_without_an_invariant_says_so_and_lists_its_lowest_melting_point(tmp_path):
+    ended = hea_loop(
+        "check", "TiZr", *FAST, "--binary", "Ti-Zr", "--range", "1750:1900", "--out", str(tmp_path)
+    )
+    assert ended.code == 0, ended.err
+    assert "Ti-Zr: no three-phase invariant at 1750-1900 K" in ended.out
+    assert "three phases (" not in ended.out
+    (line,) = (line for line in ended.out.splitlines() if "congruent minimum" in line)
+    assert line.split()[:3] == ["1826", "BCC_A2,", "LIQUID"]
+
+
+def test_a_casting_that_ends_in_a_eutectic_is_whole(tmp_path):
+    ended = hea_loop("check", "CrNb", *FAST, "--scheil", "--out", str(tmp_path))
+    assert ended.code == 0, ended.err
+    assert "freeze at 1979 K as BCC_A2 + LAVES_C15" in ended.out
+    assert _rows(tmp_path / "CrNb-scheil.csv")[-1]["solid_fraction"] == "1.0"
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_computed(tmp_path):
+    # the system grants it to root by its permissions, and refuses all the same
+    ended = hea_loop("check", "NbTi", "--profile", "--out", "/proc/nothing-goes-here")
+    assert ended.code == 2
+    assert ended.out == ""
+    (line,) = ended.err.splitlines()
+    assert "--out = '/proc/nothing-goes-here': cannot be written to" in line
+
+
+def test_without_a_liquid_scheil_is_named_as_what_to_drop(tmp_path):
+    database = tmp_path / "solid.tdb"
+    database.write_text(SOLID)
+    ended = hea_loop("check", "NbTi", "--scheil", "--database-file", str(database))
+    assert ended.code == 2
+    (line,) = ended.err.splitlines()
+    assert "has no liquid phase; drop --scheil" in line
+    assert "solidus" not in line
 
 
 def test_a_verdict_names_the_competitor_its_amount_its_driving_force_and_the_window():

@@ -24,6 +24,7 @@ __all__ = [
     "assessed_ternaries",
     "coverage",
     "described_range",
+    "missing_binaries",
     "require_described",
 ]
 
@@ -308,6 +309,17 @@ def described_range(database: CalphadDatabase, elements: Iterable[str]) -> tuple
     return known[mine]
 
 
+def missing_binaries(database: CalphadDatabase, elements: Iterable[str]) -> tuple[str, ...]:
+    """Binaries of some elements without an interaction in bcc or liquid: ``Hf-Zr (BCC_A2 and LIQUID)``."""
+    mine, index = frozenset(elements), _index(database)
+    missing: dict[tuple[str, str], list[str]] = {}
+    for name in database.phases:
+        if is_liquid(name) or name == _BCC:
+            for pair in index.binaries_lacking(name, mine):
+                missing.setdefault(pair, []).append(name)
+    return tuple(f"{'-'.join(pair)} ({' and '.join(phases)})" for pair, phases in sorted(missing.items()))
+
+
 def _require_parameters(database: CalphadDatabase, mine: frozenset[str], field: str, value: object) -> None:
     _require_sound(database, mine)
     _require_models(database, mine)
@@ -322,14 +334,9 @@ def _require_parameters(database: CalphadDatabase, mine: frozenset[str], field: 
                 f"has no parameter G({name},{lacking[0].upper()}), so that its energy would be zero",
                 f"add it, or leave {lacking[0]} out",
             )
-    missing: dict[tuple[str, str], list[str]] = {}
-    for name in () if database.allow_missing_binaries else solutions:
-        for pair in index.binaries_lacking(name, mine):
-            missing.setdefault(pair, []).append(name)
+    missing = () if database.allow_missing_binaries else missing_binaries(database, mine)
     if missing:
-        shown = ", ".join(
-            f"{'-'.join(pair)} ({' and '.join(phases)})" for pair, phases in sorted(missing.items())[:_LISTED]
-        )
+        shown = ", ".join(missing[:_LISTED])
         more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         noun = "binary" if len(missing) == 1 else "binaries"
         problem = f"{database.name} has no interaction parameter for the {noun} {shown}{more}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from validators.calphad.coverage import assessed_ternaries
+from validators.calphad.coverage import assessed_ternaries, missing_binaries
 
 if TYPE_CHECKING:
     from validators.calphad.database import CalphadDatabase
@@ -54,6 +54,8 @@ class Provenance:
         competing: Estimates in the phases that could have been in it.
         ternaries_assessed: Sets of three elements with a ternary parameter in liquid or bcc.
         ternaries_extrapolated: The others.
+        taken_as_ideal: Binaries that the database does not describe, with the phases that lack them; only where
+            it was allowed to take them as ideal.
         doubts: What pycalphad says may be incorrect in its own models of the database's phases.
     """
 
@@ -64,6 +66,7 @@ class Provenance:
     competing: tuple[EstimatedParameter, ...]
     ternaries_assessed: tuple[tuple[str, ...], ...]
     ternaries_extrapolated: tuple[tuple[str, ...], ...]
+    taken_as_ideal: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
     @property
@@ -105,7 +108,14 @@ class Provenance:
 
     def lines(self) -> tuple[str, ...]:
         """What to show below an answer."""
-        return tuple(line for line in (self.estimates_text(), self.ternaries_text(), *self.doubts) if line)
+        ideal = f"taken as ideal, not described: {_shortened(list(self.taken_as_ideal))}"
+        lines = (
+            ideal if self.taken_as_ideal else "",
+            self.estimates_text(),
+            self.ternaries_text(),
+            *self.doubts,
+        )
+        return tuple(line for line in lines if line)
 
     def detail(self) -> dict[str, Any]:
         """The same as plain JSON."""
@@ -122,6 +132,7 @@ class Provenance:
             "estimates_competing": plain(self.competing),
             "ternaries_assessed": ["-".join(t) for t in self.ternaries_assessed],
             "ternaries_extrapolated": ["-".join(t) for t in self.ternaries_extrapolated],
+            "taken_as_ideal": list(self.taken_as_ideal),
             "doubts": list(self.doubts),
             "text": list(self.lines()),
         }
@@ -202,6 +213,7 @@ def provenance(database: CalphadDatabase, elements: Iterable[str], phases: Itera
         tuple(e for e in found if e.phase not in present),
         assessed,
         tuple(t for t in ternaries if t not in assessed),
+        missing_binaries(database, mine) if database.allow_missing_binaries else (),
         tuple(_doubt(r) for r in database.remarks if "MAY BE INCORRECT" in r),
     )
 

@@ -136,16 +136,20 @@ def require_tolerance(tolerance_K: float, field: str = "tolerance_K") -> float:
     return float(tolerance_K)
 
 
-def require_liquid(database: CalphadDatabase) -> None:
+def require_liquid(
+    database: CalphadDatabase, *, mend: str = "ask for no solidus, or use another database"
+) -> None:
     """Refuse a database in which nothing can melt.
+
+    Args:
+        database: From :func:`validators.calphad.load_database`.
+        mend: What to do about it, in the words of what was asked for.
 
     Raises:
         InputError: It has no liquid phase.
     """
     if not any(p.startswith(("LIQUID", "IONIC_LIQ")) for p in database.phases):
-        raise InputError(
-            "database", database.name, "has no liquid phase", "ask for no solidus, or use another database"
-        )
+        raise InputError("database", database.name, "has no liquid phase", mend)
 
 
 def solidus(composition: Composition, database: CalphadDatabase, *, tolerance_K: float = 1.0) -> Solidus:

@@ -25,6 +25,7 @@ from validators.calphad.screening import (
     single_phase_windows,
     starting_points,
 )
+from validators.calphad.screening.system import is_liquid
 from validators.outcome import OutcomeStatus
 
 __all__ = ["StabilityVerdict", "Tier", "confirm", "confirm_at", "screen_verdicts"]
@@ -33,6 +34,7 @@ Tier = Literal["screen", "confirm"]
 
 _DIGITS: Final = 3  # of a J/mol
 _FRACTION_DIGITS: Final = 6
+_NO_LIQUID: Final = "no liquid in this database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class StabilityVerdict:
         driving_forces: The same driving force of every phase, largest first.
         window: The interval of temperatures, found by screening, in which bcc is alone: the one that holds
             the temperature, or the nearest. None where bcc is never alone, or nothing is known.
+        window_computed: Whether the windows were searched: None then means that bcc is never alone. Where they
+            were not, ``remark`` or ``message`` says why.
         phases: Entries, largest fraction first. Screening has one only where bcc is alone.
         remark: What the answer has to do without, and why.
         message: Why there is no answer; empty when converged.
@@ -74,6 +78,7 @@ class StabilityVerdict:
     competing_composition: dict[str, float] = field(default_factory=dict)
     driving_forces: dict[str, float] = field(default_factory=dict)
     window: SinglePhaseWindow | None = None
+    window_computed: bool = False
     phases: tuple[PhaseEntry, ...] = ()
     remark: str = ""
     message: str = ""
@@ -89,6 +94,7 @@ class StabilityVerdict:
             "driving_forces_J_per_mol": dict(self.driving_forces),
             "energy_gain_J_per_mol": self.energy_gain,
             "single_phase_window": None if self.window is None else self.window.detail(),
+            "single_phase_window_computed": self.window_computed,
             "remark": self.remark,
         }
 
@@ -116,8 +122,9 @@ def _screen(
         database,
         temperatures_K=temperatures_K,
     )
+    remark = "" if any(is_liquid(phase) for phase in database.phases) else _NO_LIQUID
     verdicts = [
-        _one(answers, k * len(temperatures_K) + j, composition, windows[k])
+        _one(answers, k * len(temperatures_K) + j, composition, windows[k], remark)
         for k, composition in enumerate(compositions)
         for j in range(len(temperatures_K))
     ]
@@ -131,7 +138,11 @@ def _forces(answers: Screening, k: int) -> dict[str, float]:
 
 
 def _one(
-    answers: Screening, k: int, composition: Composition, windows: Sequence[SinglePhaseWindow]
+    answers: Screening,
+    k: int,
+    composition: Composition,
+    windows: Sequence[SinglePhaseWindow],
+    remark: str,
 ) -> StabilityVerdict:
     alone = bool(answers.single_phase_bcc[k])
     forces = _forces(answers, k)
@@ -153,7 +164,9 @@ def _one(
         competing_composition=trial,
         driving_forces=forces,
         window=nearest_window(windows, temperature),
+        window_computed=True,
         phases=(PhaseEntry(BCC, 1.0, dict(composition.fractions)),) if alone else (),
+        remark=remark,
     )
 
 
@@ -181,12 +194,21 @@ def confirm_at(
     try:
         screened, energies = _screen([composition], temperatures, database)
     except NotVectorisable as refused:
-        remark = f"from pycalphad's samplings alone: the database {refused.problem}"
+        remark = f"from pycalphad's samplings alone, no window: the database {refused.problem}"
         return [_confirmed(composition, t, database, None, math.nan, remark) for t in temperatures]
     return [
-        _confirmed(composition, t, database, verdict, energy, "")
+        _confirmed(composition, t, database, verdict, energy, verdict.remark)
         for t, verdict, energy in zip(temperatures, screened, energies, strict=True)
     ]
+
+
+def _certain(screened: StabilityVerdict | None) -> str:
+    """What is known without pycalphad: a phase below the plane of bcc is a proof, that there is none is not."""
+    if screened is None or screened.single_phase_bcc is not False or screened.driving_force is None:
+        return ""
+    force = screened.driving_force
+    amount = f"{force:+.0f}" if abs(force) >= 10 else f"{force:+.2g}"
+    return f"screening: not single BCC, {screened.competing_phase} {amount} J/mol"
 
 
 def _confirmed(
@@ -200,16 +222,16 @@ def _confirmed(
     points = () if screened is None else starting_points(composition, temperature_K, database)
     found = phases_at(composition, temperature_K, database, points=points)
     if found.status is not OutcomeStatus.CONVERGED:
-        return StabilityVerdict(
-            "confirm", found.status, found.temperature_K, remark=remark, message=found.message
-        )
+        message = "; ".join(part for part in (found.message, _certain(screened)) if part)
+        return StabilityVerdict("confirm", found.status, found.temperature_K, remark=remark, message=message)
     # the first bcc entry is the alloy's own; every other entry competes with it
     own = next((k for k, p in enumerate(found.phases) if p.name == BCC), None)
     others = [p for k, p in enumerate(found.phases) if k != own]
     forces = {} if screened is None else screened.driving_forces
     gain = bcc_energy - found.gibbs_energy
     if screened is not None and screened.single_phase_bcc != found.single_phase_bcc:
-        remark = f"screening finds bcc {'alone' if screened.single_phase_bcc else 'not alone'}"
+        differs = f"screening finds bcc {'alone' if screened.single_phase_bcc else 'not alone'}"
+        remark = "; ".join(part for part in (differs, remark) if part)
     if others:
         name, fraction, x = others[0].name, others[0].fraction, dict(others[0].composition)
     elif screened is not None:
@@ -228,6 +250,7 @@ def _confirmed(
         competing_composition=x,
         driving_forces=forces,
         window=None if screened is None else screened.window,
+        window_computed=screened is not None,
         phases=found.phases,
         remark=remark,
     )

@@ -1,7 +1,7 @@
 """What researchers ask after the verdict: phase fractions, transitions, castings, diagrams. Numbers only."""
 
 from validators.calphad.diagrams.assemblages import Equilibria
-from validators.calphad.diagrams.binary import BinaryDiagram, Boundary, Invariant, binary_diagram
+from validators.calphad.diagrams.binary import BinaryDiagram, Boundary, Extremum, Invariant, binary_diagram
 from validators.calphad.diagrams.columns import Column, Transition, columns
 from validators.calphad.diagrams.profile import PhaseProfile, phase_profile
 from validators.calphad.diagrams.sections import (
@@ -18,6 +18,7 @@ __all__ = [
     "Boundary",
     "Column",
     "Equilibria",
+    "Extremum",
     "Invariant",
     "Isopleth",
     "PhaseProfile",

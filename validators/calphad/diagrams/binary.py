@@ -1,4 +1,4 @@
-"""Binary phase diagrams: boundaries and invariants from pycalphad's mapping, fields from equilibria.
+"""Binary phase diagrams: boundaries, invariants and extrema from pycalphad's mapping, fields from equilibria.
 
 The mapping (pycalphad's ``BinaryStrategy``) follows each two-phase field along its tie lines. Which phases
 stand in which field is read from equilibria on columns of temperature, so a field that the mapping did not
@@ -25,13 +25,17 @@ from validators.calphad.diagrams.sections import Field, map_fields
 from validators.calphad.equilibrium import PRESENT_ABOVE
 from validators.outcome import OutcomeStatus
 
-__all__ = ["BinaryDiagram", "Boundary", "Invariant", "binary_diagram"]
+__all__ = ["BinaryDiagram", "Boundary", "Extremum", "Invariant", "binary_diagram", "extrema"]
 
 Array = NDArray[np.float64]
 
 _STEP_K: Final = 20.0
 _STEP_X: Final = 0.02
 _COLUMNS: Final = 41
+_CLOSE: Final = 0.05  # length of a tie line beside an extremum, atomic fraction
+_PURE: Final = 1e-3  # atomic fraction within which both ends of a diagram are elements
+_SAME_K: Final = 2.0  # the mapping follows a boundary more than once
+_SAME_X: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,28 @@ class Invariant:
 
 
 @dataclass(frozen=True, slots=True)
+class Extremum:
+    """Where two phases become one composition: the top of a miscibility gap, a congruent transformation.
+
+    Attributes:
+        temperature_K: K.
+        phases: The two; twice the same for a gap.
+        x: Atomic fraction of the second element.
+        highest: Whether the two-phase field lies below; else above.
+    """
+
+    temperature_K: float
+    phases: tuple[str, str]
+    x: float
+    highest: bool
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether it is the end of a miscibility gap."""
+        return self.phases[0] == self.phases[1]
+
+
+@dataclass(frozen=True, slots=True)
 class BinaryDiagram:
     """The phase diagram of two elements.
 
@@ -76,6 +102,8 @@ class BinaryDiagram:
         message: What error.
         boundaries: Two-phase fields.
         invariants: By falling temperature.
+        extrema: Of the two-phase fields, by falling temperature; melting and transformation of the elements
+            themselves are none.
         fractions: ``(c,)`` of the second element, the columns of ``fields``.
         fields: For each column its fields by rising temperature.
         unanswered: ``(u, 2)`` fraction and temperature of points without an answer.
@@ -88,6 +116,7 @@ class BinaryDiagram:
     message: str
     boundaries: tuple[Boundary, ...]
     invariants: tuple[Invariant, ...]
+    extrema: tuple[Extremum, ...]
     fractions: Array
     fields: tuple[tuple[Field, ...], ...]
     unanswered: Array
@@ -143,6 +172,7 @@ def binary_diagram(
         message,
         boundaries,
         invariants,
+        extrema(boundaries),
         section.coordinates,
         section.fields,
         section.unanswered,
@@ -205,3 +235,39 @@ def _invariant(data: Any) -> Invariant | None:
         return None
     names = tuple(str(p.phase) for p in parts)
     return Invariant(float(np.asarray(parts[0].y)), (names[0], names[1], names[2]), (x[0], x[1], x[2]))
+
+
+def extrema(boundaries: Sequence[Boundary]) -> tuple[Extremum, ...]:
+    """Where tie lines change their sign between neighbours, each place once, the closest tie lines first.
+
+    A tie line of length zero is an extremum of its field (Gibbs and Konovalov). Temperature and composition
+    depend smoothly on its length: a parabola and a straight line through the nearest ones give both.
+
+    Args:
+        boundaries: Two-phase fields, each tie line beside the next.
+    """
+    found: list[tuple[float, Extremum]] = []
+    for boundary in boundaries:
+        length = boundary.x[1] - boundary.x[0]
+        middle = boundary.x.mean(axis=0)
+        for k in np.flatnonzero(length[:-1] * length[1:] < 0.0):
+            near = slice(max(0, k - 1), k + 3)
+            d, x, T = length[near], middle[near], boundary.temperatures_K[near]
+            inside = ((x > _PURE) & (x < 1.0 - _PURE)).all()
+            if len(d) < 3 or not inside or np.abs(d).min() > _CLOSE:
+                continue
+            curvature, _, top = np.polyfit(d, T, 2)
+            first, second = sorted(p.partition("#")[0] for p in boundary.phases)
+            place = float(np.polyval(np.polyfit(d, x, 1), 0.0))
+            highest = bool(curvature < 0.0)
+            found.append((float(np.abs(d).max()), Extremum(float(top), (first, second), place, highest)))
+    known: list[Extremum] = []
+    for _, one in sorted(found, key=lambda f: f[0]):
+        if not any(
+            o.phases == one.phases
+            and math.isclose(o.temperature_K, one.temperature_K, abs_tol=_SAME_K)
+            and math.isclose(o.x, one.x, abs_tol=_SAME_X)
+            for o in known
+        ):
+            known.append(one)
+    return tuple(sorted(known, key=lambda e: -e.temperature_K))

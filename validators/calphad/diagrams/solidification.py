@@ -1,23 +1,24 @@
 """Scheil solidification: complete mixing in the liquid, no diffusion in the solids.
 
 E. Scheil, Z. Metallkd. 34 (1942) 70; G. M. Gulliver, J. Inst. Met. 9 (1913) 120. The steps are those of the
-``scheil`` package (B. Bocklund et al., doi 10.5281/zenodo.3630656) on pycalphad.
+``scheil`` package (B. Bocklund et al., doi 10.5281/zenodo.3630656) on pycalphad; where that finds no liquid any
+more, :mod:`validators.calphad.diagrams.freezing` goes on to the end or to the invariant.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.calphad.database import CalphadDatabase
+from validators.calphad.diagrams.freezing import Ending, balance, entries_of, freeze_on
 from validators.calphad.diagrams.profile import liquidus_estimate
 from validators.calphad.equilibrium import MAX_TEMPERATURE_K, PRESENT_ABOVE, phases_at
 from validators.calphad.screening.system import is_liquid
@@ -48,13 +49,17 @@ class Solidification:
             until then is kept); failed, without a path.
         message: Why it is not converged.
         elements: The alloy's.
-        temperatures_K: ``(n,)`` falling.
+        temperatures_K: ``(n,)`` falling; the last is that of an invariant where one ends the path, and may be
+            the one before it once more.
         solid_fraction: ``(n,)`` mole fraction of solid.
         phases: The ``k`` solids in the order in which they appear.
         amounts: ``(n, k)`` mole fraction of the alloy that has become each solid so far.
         solid_compositions: ``(n, k, m)`` atomic fractions of what each solid deposits at each step, NaN where
             it deposits nothing.
-        liquid_compositions: ``(n, m)`` atomic fractions of the liquid.
+        liquid_compositions: ``(n, m)`` atomic fractions of the liquid; in a last step that leaves none, of the
+            liquid that froze in it.
+        frozen_at_once: Mole fraction of liquid that froze at the last temperature, an invariant or the lowest
+            melting point of a solution; zero where the path ends in less and less liquid.
     """
 
     composition: Composition
@@ -68,11 +73,16 @@ class Solidification:
     amounts: Array = field(default_factory=lambda: np.zeros((0, 0)))
     solid_compositions: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
     liquid_compositions: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    frozen_at_once: float = 0.0
 
     @property
     def final_temperature_K(self) -> float:  # noqa: N802 - the unit is part of the name
-        """Where the liquid falls below ``LIQUID_LEFT``, K; NaN unless converged."""
-        return float(self.temperatures_K[-1]) if self.status is OutcomeStatus.CONVERGED else math.nan
+        """Where the liquid falls below ``LIQUID_LEFT``, or freezes at once, K; NaN unless converged."""
+        return float(self.temperatures_K[-1]) if self._whole else math.nan
+
+    @property
+    def _whole(self) -> bool:
+        return self.status is OutcomeStatus.CONVERGED
 
     @property
     def liquid_left(self) -> float:
@@ -81,12 +91,24 @@ class Solidification:
 
     @property
     def as_cast(self) -> dict[str, float]:
-        """Mole fraction of the alloy in each solid at the end of the path."""
-        last = self.amounts[-1] if len(self.amounts) else np.zeros(0)
-        return {name: float(amount) for name, amount in zip(self.phases, last, strict=True)}
+        """Mole fraction of the alloy in each solid at the end of the path; empty unless converged."""
+        if not self._whole:
+            return {}
+        return {name: float(amount) for name, amount in zip(self.phases, self.amounts[-1], strict=True)}
+
+    @property
+    def invariant_solids(self) -> tuple[str, ...]:
+        """What the liquid that froze at once became; empty where none did."""
+        if not self.frozen_at_once:
+            return ()
+        before = self.amounts[-2] if len(self.amounts) > 1 else np.zeros(len(self.phases))
+        gained = self.amounts[-1] - before
+        return tuple(p for p, more in zip(self.phases, gained, strict=True) if more > PRESENT_ABOVE)
 
     def _first(self) -> tuple[int, int] | None:
-        """Step and phase of the first solid."""
+        """Step and phase of the first solid; None unless converged."""
+        if not self._whole:
+            return None
         steps = np.flatnonzero(self.solid_fraction > PRESENT_ABOVE)
         if not len(steps):
             return None
@@ -94,7 +116,7 @@ class Solidification:
 
     @property
     def first_solid(self) -> dict[str, float]:
-        """Atomic fractions of the first solid, the core of the dendrites; empty without a path."""
+        """Atomic fractions of the first solid, the core of the dendrites; empty unless converged."""
         first = self._first()
         if first is None:
             return {}
@@ -102,8 +124,8 @@ class Solidification:
 
     @property
     def last_liquid(self) -> dict[str, float]:
-        """Atomic fractions of the last liquid, between the dendrites; empty without a path."""
-        if not len(self.liquid_compositions):
+        """Atomic fractions of the last liquid, between the dendrites; empty unless converged."""
+        if not self._whole:
             return {}
         return dict(zip(self.elements, self.liquid_compositions[-1].tolist(), strict=True))
 
@@ -122,16 +144,19 @@ def scheil_solidification(
 ) -> Solidification:
     """Solidify an alloy after Scheil and Gulliver, from just above its liquidus.
 
+    It ends where the liquid falls below ``LIQUID_LEFT``, or where its temperature cannot fall: there the rest
+    freezes at once, see :mod:`validators.calphad.diagrams.freezing`.
+
     Args:
         composition: Of two or more elements of the database.
         database: From :func:`validators.calphad.load_database`.
-        step_K: Step of temperature, K; where a step finds no liquid it is shortened, to a fifth at the least.
+        step_K: Step of temperature, K; where a step finds no liquid it is shortened.
 
     Raises:
         InputError: An element that the database does not have, an element alone, a database without a liquid.
     """
     database.require(composition)
-    require_liquid(database)
+    require_liquid(database, mend="ask for no solidification, or use another database")
     if len(composition.elements) == 1:
         raise InputError(
             "composition",
@@ -151,6 +176,8 @@ def scheil_solidification(
     best: Solidification | None = None
     for density in _DENSITIES:
         found = _simulate(composition, database, liquid, start, step_K, density)
+        if found.status is OutcomeStatus.UNCONVERGED:
+            found = _go_on(found, database, start, step_K)
         if found.status is OutcomeStatus.CONVERGED:
             return found
         if best is None or found.liquid_left < best.liquid_left or not len(best.temperatures_K):
@@ -248,6 +275,66 @@ def _read(composition: Composition, database: str, liquid: str, result: Any) -> 
     )
 
 
+def _go_on(found: Solidification, database: CalphadDatabase, start_K: float, step_K: float) -> Solidification:
+    """The path with its end, from where the package found no liquid any more."""
+    elements = found.composition.elements
+    whole = np.array(found.composition.fraction_vector(elements))
+    begun = len(found.temperatures_K) > 0
+    ending = freeze_on(
+        database,
+        elements,
+        found.liquid_compositions[-1] if begun else whole,
+        float(found.temperatures_K[-1]) if begun else start_K,
+        found.liquid_left if begun else 1.0,
+        step_K=step_K,
+        until=LIQUID_LEFT,
+    )
+    if not ending.steps:
+        return replace(found, message=ending.problem)
+    return _joined(found, ending)
+
+
+def _joined(found: Solidification, ending: Ending) -> Solidification:
+    elements = found.composition.elements
+    before, after = len(found.temperatures_K), len(ending.steps)
+    names = list(found.phases)
+    last: dict[str, Array] = {}
+    for k, name in enumerate(names):
+        there = np.flatnonzero(np.isfinite(found.solid_compositions[:, k]).all(axis=1))
+        last[name] = found.solid_compositions[there[-1], k]
+    labels = []
+    for step in ending.steps:
+        mine = entries_of(step.names, step.parts, names, last)
+        names.extend(name for name in mine if name not in names)
+        last.update(zip(mine, step.parts, strict=True))
+        labels.append(mine)
+    amounts = np.zeros((before + after, len(names)))
+    parts = np.full((before + after, len(names), len(elements)), np.nan)
+    if before:
+        amounts[:before, : len(found.phases)] = found.amounts
+        parts[:before, : len(found.phases)] = found.solid_compositions
+    for n, (step, mine) in enumerate(zip(ending.steps, labels, strict=True), start=before):
+        amounts[n] = amounts[n - 1] if n else 0.0
+        for name, amount, part in zip(mine, step.amounts, step.parts, strict=True):
+            amounts[n, names.index(name)] += amount
+            parts[n, names.index(name)] = part
+    liquids = np.array([step.liquid for step in ending.steps])
+    return Solidification(
+        found.composition,
+        found.database,
+        OutcomeStatus.UNCONVERGED if ending.problem else OutcomeStatus.CONVERGED,
+        ending.problem,
+        elements,
+        np.append(found.temperatures_K, [step.temperature_K for step in ending.steps]),
+        np.append(found.solid_fraction, [1.0 - step.left for step in ending.steps]),
+        tuple(names),
+        amounts,
+        parts,
+        np.vstack([found.liquid_compositions, liquids]) if before else liquids,
+        ending.at_once,
+    )
+
+
 def _balance(whole: Array, liquids: Array, parts: Array) -> tuple[Array, Array]:
     """How much of each solid each step deposits, ``(n, k)``, and the liquid left after it, ``(n,)``.
 
@@ -259,9 +346,7 @@ def _balance(whole: Array, liquids: Array, parts: Array) -> tuple[Array, Array]:
     liquid, before = 1.0, whole
     for n in range(steps):
         present = np.flatnonzero(np.isfinite(parts[n]).all(axis=1))
-        columns = np.vstack([parts[n, present], liquids[n]]).T  # m x (k + 1)
-        share, _ = nnls(columns, before)
-        share /= share.sum()
+        share, _ = balance(np.vstack([parts[n, present], liquids[n]]), before)
         deposited[n, present] = liquid * share[:-1]
         liquid *= share[-1]
         left[n], before = liquid, liquids[n]

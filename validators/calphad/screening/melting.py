@@ -1,7 +1,8 @@
 """Screening: solidus and liquidus of arrays of alloys.
 
 The liquidus is where a solid touches the tangent plane of the liquid from above on cooling; the solidus is
-where the liquid touches the plane of the stable solids on heating. Where bcc is alone up to melting, its own
+where the liquid touches the plane of the stable solids on heating. A single element melts where the Gibbs
+energies of liquid and most stable solid cross, whichever solid that is. Where bcc is alone up to melting, its own
 tangent plane is that plane; elsewhere it is that of the stable assemblage of the solids
 (:mod:`validators.calphad.screening.assemblage`). Where that was not found, the answer is marked as not
 settled: the confirming tier gives it.
@@ -169,8 +170,16 @@ class _Melting:
                 np.minimum.at(least, family.alloy[owner], distance)
         return least, stable
 
+    def _liquid_above_best_solid(self, T: Array, which: Index) -> Array:
+        """Gibbs energy of the liquid of an element above that of its most stable solid, J/mol."""
+        solid = np.minimum(self.lowest("parent", _SOLIDS, T, which), 0.0)  # bcc itself is at zero
+        return self.lowest("parent", ("liquid",), T, which) - solid
+
     def solidus(self, guess: Array, tolerance_K: float) -> tuple[Array, NDArray[np.bool_]]:
         """Solidus ``(n,)`` and whether it is settled."""
+        if len(self._batch.x) == 1:
+            melting = crossing(self._liquid_above_best_solid, guess, tolerance_K)
+            return melting, np.isfinite(melting)
         found = crossing(
             lambda T, who: self.lowest("parent", ("liquid",), T, who), guess, tolerance_K, _EVALUATIONS_OF_BCC
         )
@@ -180,12 +189,7 @@ class _Melting:
         settled[known] = self.lowest("parent", _SOLIDS, below, known, itself=True) > -TOLERANCE_J
         # where bcc is not alone: the stable solids, beginning at what bcc alone would give
         rest = np.flatnonzero(~settled)
-        if len(rest) and len(self._batch.x) == 1:  # a pure element: where its liquid is stable, it melts
-            found[rest] = crossing(
-                lambda T, who: -self.lowest("liquid", _SOLIDS, T, rest[who]), guess[rest], tolerance_K
-            )
-            settled[rest] = np.isfinite(found[rest])
-        elif len(rest):
+        if len(rest):
             last: list[Assemblage] = []  # of all of the rest, once there is one
 
             def distance(T: Array, who: NDArray[np.intp]) -> Array:

@@ -190,6 +190,11 @@ class Translation:
             alone = count[name, constituents, kind] == 1
             phase.parameters.append(_Parameter(constituents, order, kind, row, alone))
 
+    def ordered_upon(self, disordered: str, names: Iterable[str]) -> str:
+        """The phase among these whose disordered part another one is; empty where there is none."""
+        hints = ((name, self._parsed.phases[name].model_hints) for name in names)
+        return next((name for name, hint in hints if hint.get("disordered_phase") == disordered), "")
+
     def phase_names(self, elements: Iterable[str]) -> tuple[str, ...]:
         """The phases that these elements can form, as pycalphad chooses them."""
         from pycalphad import variables as v

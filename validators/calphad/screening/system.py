@@ -38,6 +38,11 @@ class ElementSet:
         symbols = tuple(e.upper() for e in elements)
         names = translation.phase_names(symbols)
         if PARENT not in names:
+            ordered = translation.ordered_upon(PARENT, names)
+            if ordered:
+                raise NotVectorisable(
+                    translation.name, f"{PARENT} is the disordered part of {ordered} (order-disorder model)"
+                )
             raise NotVectorisable(translation.name, f"it has no {PARENT} of {'-'.join(elements)}")
         self.members = []
         for name in (PARENT, *(n for n in names if n != PARENT)):

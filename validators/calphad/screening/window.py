@@ -26,6 +26,7 @@ Array = NDArray[np.float64]
 GRID_K: Final = 50.0
 """Distance of the temperatures of the grid, K: an interval that is narrower can be left out."""
 
+_BEYOND_K: Final = 5.0  # above the solidus of bcc, that is known to 2 K, liquid is stable for certain
 _NARROW_K: Final = 0.2  # width of the bracket of an end
 _ROUNDS: Final = 24
 _DIGITS: Final = 0  # an end is given to 1 K
@@ -112,8 +113,9 @@ def _sample(x: Array, elements: tuple[str, ...], database: CalphadDatabase, want
     grid = np.arange(np.ceil(MIN_TEMPERATURE_K / GRID_K) * GRID_K, MAX_TEMPERATURE_K + 1e-9, GRID_K)
     grid = np.unique(np.concatenate([[MIN_TEMPERATURE_K], grid, wanted]))
     molten = bcc_solidus(x, elements, database)
-    # once liquid lies below the plane of bcc, it does so up to the end
-    last = np.searchsorted(grid, np.where(np.isnan(molten), MAX_TEMPERATURE_K, molten))
+    # once liquid lies below the plane of bcc, it does so up to the end; the last point is one at which it does,
+    # also where the solidus is itself a point of the grid, or else the change at it would not be seen
+    last = np.searchsorted(grid, np.where(np.isnan(molten), MAX_TEMPERATURE_K, molten + _BEYOND_K))
     last = np.minimum(last, len(grid) - 1)
     inside = np.arange(len(grid)) <= last[:, None]
     alloy, place = np.nonzero(inside)
