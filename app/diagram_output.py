@@ -177,7 +177,7 @@ def scheil_output(
         "solid_fraction": found.solid_fraction.tolist(),
         "amounts": found.amounts.tolist(),
         "liquid_compositions": found.liquid_compositions.tolist(),
-        "rests_on": (found.elements, found.phases),
+        "rests_on": (found.composition.elements, found.phases),
     }
     lever = None
     if profile is not None:

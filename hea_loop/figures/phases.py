@@ -241,7 +241,8 @@ def solidification_figure(
     right.set_ylim(bottom=0)
     right.set_xlabel("mole fraction of solid")
     right.set_ylabel("in the liquid / at.%")
-    right.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=2)
+    if elements:
+        right.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=2)
     left.set_title(title, fontsize=10, loc="left", color=INK)
     for axes in (left, right):
         axes.grid(color=INK, alpha=0.12, linewidth=0.7)
