@@ -229,6 +229,23 @@ def test_extrema_are_where_tie_lines_vanish_and_each_is_named_once():
     assert extrema([short]) == ()
 
 
+def test_a_field_may_end_at_its_extremum():
+    d = np.array([0.3, 0.2, 0.1, 0.04, 0.003, 0.0004])  # the mapping ends there, in noise
+    x = np.stack([0.4 - d / 2, 0.4 + d / 2])
+    T = 1200.0 - 500.0 * d**2
+    T[-1] -= 3.0
+    for boundary in (
+        Boundary(("BCC_A2", "BCC_A2#2"), x, T),
+        Boundary(("BCC_A2", "BCC_A2#2"), x[:, ::-1], T[::-1]),
+    ):
+        (gap,) = extrema([boundary])
+        assert (gap.temperature_K, gap.x) == (pytest.approx(1200.0, abs=0.1), pytest.approx(0.4, abs=1e-3))
+        assert (gap.highest, gap.is_gap) == (True, True)
+    # an element's field shrinks to nothing too, and is no extremum
+    pure = Boundary(("BCC_A2", "LIQUID"), np.stack([0.004 * d, 0.01 * d]), T)
+    assert extrema([pure]) == ()
+
+
 def test_fields_of_a_binary_agree_with_the_boundaries_that_were_mapped(hafnium_tantalum):
     diagram = hafnium_tantalum
     for boundary in diagram.boundaries:

@@ -33,6 +33,8 @@ _STEP_K: Final = 20.0
 _STEP_X: Final = 0.02
 _COLUMNS: Final = 41
 _CLOSE: Final = 0.05  # length of a tie line beside an extremum, atomic fraction
+_ENDED: Final = 0.005  # length of the last tie line of a field that ends at an extremum
+_NOISE: Final = 0.001  # length below which pycalphad's mapping no longer tells the two ends apart
 _PURE: Final = 1e-3  # atomic fraction within which both ends of a diagram are elements
 _SAME_K: Final = 2.0  # the mapping follows a boundary more than once
 _SAME_X: Final = 0.02
@@ -237,11 +239,33 @@ def _invariant(data: Any) -> Invariant | None:
     return Invariant(float(np.asarray(parts[0].y)), (names[0], names[1], names[2]), (x[0], x[1], x[2]))
 
 
-def extrema(boundaries: Sequence[Boundary]) -> tuple[Extremum, ...]:
-    """Where tie lines change their sign between neighbours, each place once, the closest tie lines first.
+def _ending(boundary: Boundary, way: int) -> Extremum | None:
+    """The extremum that a field ends at, from its last tie lines, if they shrink to nothing there."""
+    length = (boundary.x[1] - boundary.x[0])[::way]
+    if len(length) < 4 or abs(length[-1]) > _ENDED:
+        return None
+    # the very last ones are the solver's noise
+    last = np.flatnonzero(np.abs(length) > _NOISE)[-3:]
+    d, x, T = length[last], boundary.x.mean(axis=0)[::way][last], boundary.temperatures_K[::way][last]
+    # every field with an element shrinks to nothing there
+    inside = ((x > _SAME_X) & (x < 1.0 - _SAME_X)).all()
+    if len(d) < 3 or not inside or abs(d[-1]) > _CLOSE or not (np.diff(np.abs(d)) < 0.0).all():
+        return None
+    if not ((d > 0.0).all() or (d < 0.0).all()):
+        return None
+    slope, top = np.polyfit(d**2, T, 1)
+    first, second = sorted(p.partition("#")[0] for p in boundary.phases)
+    return Extremum(
+        float(top), (first, second), float(np.polyval(np.polyfit(d, x, 1), 0.0)), bool(slope < 0.0)
+    )
 
-    A tie line of length zero is an extremum of its field (Gibbs and Konovalov). Temperature and composition
-    depend smoothly on its length: a parabola and a straight line through the nearest ones give both.
+
+def extrema(boundaries: Sequence[Boundary]) -> tuple[Extremum, ...]:
+    """Where tie lines change their sign between neighbours or shrink to nothing, each place once.
+
+    The mapping goes on beyond an extremum, or ends at it. A tie line of length zero is an extremum of its field
+    (Gibbs and Konovalov). Temperature and composition depend smoothly on its length: a parabola and a straight
+    line through the nearest ones give both.
 
     Args:
         boundaries: Two-phase fields, each tie line beside the next.
@@ -261,6 +285,7 @@ def extrema(boundaries: Sequence[Boundary]) -> tuple[Extremum, ...]:
             place = float(np.polyval(np.polyfit(d, x, 1), 0.0))
             highest = bool(curvature < 0.0)
             found.append((float(np.abs(d).max()), Extremum(float(top), (first, second), place, highest)))
+        found += [(_CLOSE, one) for way in (1, -1) if (one := _ending(boundary, way)) is not None]
     known: list[Extremum] = []
     for _, one in sorted(found, key=lambda f: f[0]):
         if not any(
