@@ -89,14 +89,21 @@ class StabilityVerdict:
             "phases": [{"name": p.name, "fraction": p.fraction} for p in self.phases],
             "competing_phase": self.competing_phase or None,
             "competing_fraction": self.competing_fraction,
-            "competing_composition": dict(self.competing_composition),
-            "driving_force_J_per_mol": self.driving_force,
-            "driving_forces_J_per_mol": dict(self.driving_forces),
+            "competing_composition": {e: round(x, 3) for e, x in self.competing_composition.items()},
+            "driving_force_J_per_mol": _coarse(self.driving_force),
+            "driving_forces_J_per_mol": {name: _coarse(force) for name, force in self.driving_forces.items()},
             "energy_gain_J_per_mol": self.energy_gain,
             "single_phase_window": None if self.window is None else self.window.detail(),
             "single_phase_window_computed": self.window_computed,
             "remark": self.remark,
         }
+
+
+def _coarse(force: float | None) -> float | None:
+    """A force in few enough digits that the solver's noise, which differs between processes, is not stored."""
+    if force is None:
+        return None
+    return round(force, 3 if abs(force) < 10 else 1 if abs(force) < 100 else 0)
 
 
 def screen_verdicts(
