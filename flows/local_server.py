@@ -120,6 +120,8 @@ def _tell_all() -> None:
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, APILogHandler):
                 handler.flush()
+    # the server is about to end: what it has not heard by then is nobody's news, at exit neither
+    logging.getLogger(EventsWorker.__name__).setLevel(logging.CRITICAL)
     # in a thread of its own: where an event loop runs, as in a notebook, it would return a coroutine instead
     draining = threading.Thread(target=EventsWorker.drain_all, kwargs={"timeout": _DRAIN_S}, daemon=True)
     draining.start()

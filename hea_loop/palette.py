@@ -19,7 +19,7 @@ from hea_loop.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Palette"]
+__all__ = ["Palette", "snapped"]
 
 _UNIFORM_TRIES: Final = 2000
 
@@ -217,6 +217,33 @@ class Palette:
                 break
         y = _project(x[present], low[present] / RESOLUTION, np.array(self.upper)[present] / RESOLUTION)
         return self._compose(present, y)
+
+
+def snapped(
+    fractions: NDArray[np.float64], elements: tuple[str, ...], palette: Palette
+) -> NDArray[np.float64]:
+    """Map raw fractions to the nearest allowed ones; see :meth:`Palette.snap`.
+
+    Args:
+        fractions: ``n x m``, at least zero, rows of any positive sum.
+        elements: Symbols of the columns.
+        palette: Its elements are the same in the same order.
+
+    Returns:
+        ``n x m`` multiples of 0.001 that sum to one.
+
+    Raises:
+        InputError: Other elements, or rows that are no compositions.
+    """
+    if tuple(elements) != palette.elements:
+        raise InputError(
+            "palette.elements",
+            palette.elements,
+            f"are not those of the data, {', '.join(elements)}",
+            "use the same",
+        )
+    rows = [c.fraction_vector(palette.elements) for c in palette.snap(fractions)]
+    return np.array(rows, dtype=float).reshape(-1, len(elements))
 
 
 @lru_cache(maxsize=64)

@@ -216,7 +216,7 @@ def test_an_untrained_generator_refuses_to_generate():
         generator_named("cgan-2021").generate(np.zeros((1, 2)), seed=1)
 
 
-@pytest.mark.parametrize("wanted", [np.zeros(2), np.zeros((3, 1)), np.array([[1.0, np.nan]])])
+@pytest.mark.parametrize("wanted", [np.zeros(2), np.zeros((3, 1)), np.array([[1.0, np.inf]])])
 def test_conditions_of_another_shape_or_not_finite_are_refused(wanted):
     generator, _ = small(steps=1)
     with pytest.raises(InputError, match="shear_modulus, fracture_toughness_rice"):
@@ -279,3 +279,16 @@ def test_a_condition_that_is_the_same_for_all_alloys_is_refused():
     data = TrainingData(**{**good(), "conditions": np.array([[3.0], [3.0]])})
     with pytest.raises(InputError, match="constant"):
         generator_named("cgan-2021", SMALL).fit(data, seed=1, device="cpu")
+
+
+def test_a_property_that_is_known_of_one_alloy_only_is_refused():
+    with pytest.raises(InputError, match="has 1 values"):
+        TrainingData(**{**good(), "conditions": np.array([[3.0], [np.nan]])})
+
+
+def test_alloys_with_unknown_properties_are_left_out_by_what_cannot_learn_from_them():
+    c = np.array([[3.0, 1.0], [np.nan, 2.0], [4.0, 3.0]])
+    data = TrainingData(("Nb", "Ta"), np.array([[0.5, 0.5], [0.1, 0.9], [0.2, 0.8]]), c, ("a", "b"))
+    assert data.complete().conditions.tolist() == [[3.0, 1.0], [4.0, 3.0]]
+    with pytest.raises(InputError, match="known of 1 alloys only"):
+        TrainingData(("Nb", "Ta"), data.fractions, c * [[1, np.nan], [1, 1], [1, 1]], ("a", "b")).complete()

@@ -109,3 +109,22 @@ def test_what_is_no_interval_is_refused_by_its_name(interval):
 def test_an_interval_with_nothing_in_it_is_refused(interval):
     with pytest.raises(InputError, match=r"targets\.shear_modulus"):
         conditions_for_targets(data(correlated()), {NAMES[0]: interval}, 5, np.random.default_rng(1))
+
+
+def test_what_is_not_asked_for_is_drawn_given_what_is():
+    c = correlated()
+    density = ConditionDensity(c)
+    wanted = np.array([[90.0, np.nan]] * 200 + [[np.nan, np.nan]] * 200 + [[60.0, 0.3]])
+    drawn = density.complete(wanted, np.random.default_rng(1))
+    assert (drawn[:200, 0] == 90).all()
+    assert drawn[:200, 1].mean() == pytest.approx(0.45, abs=0.02)
+    assert drawn[200:400].std(axis=0) == pytest.approx(c.std(axis=0), rel=0.2)
+    assert drawn[400].tolist() == [60.0, 0.3]
+
+
+def test_alloys_with_an_unknown_property_teach_the_joint_density_nothing():
+    c = correlated()
+    holes = np.vstack([c, [[500.0, np.nan], [np.nan, 9.0]]])
+    assert ConditionDensity(holes).mean == pytest.approx(ConditionDensity(c).mean)
+    with pytest.raises(InputError, match="too few alloys"):
+        ConditionDensity(np.array([[1.0, np.nan], [np.nan, 2.0], [2.0, 1.0]]))

@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from hea_loop.errors import InputError
-from hea_loop.generators.conditioning import ConditionDensity
+from hea_loop.generators.conditioning import ConditionDensity, checked_conditions
 from hea_loop.generators.feed_forward import FeedForward
 from hea_loop.generators.protocol import Progress, TrainingData, TrainingRecord
 from hea_loop.generators.quality import COLLAPSE_DIVERSITY, diversity, likeness, without_traces
 from hea_loop.generators.unrolling import DescentRule, DescentState, unroll
+from hea_loop.palette import Palette, snapped
 
 __all__ = ["Cgan2021", "Cgan2021Options"]
 
@@ -107,6 +108,7 @@ class Cgan2021:
         Raises:
             InputError: A condition that is the same for all alloys, or an unusable device.
         """
+        data = data.complete()
         where = _chosen_device(device)
         started = time.perf_counter()
         with _one_thread():
@@ -246,19 +248,13 @@ class Cgan2021:
 
     # -- generation ------------------------------------------------------------------------------------------
 
-    def generate(self, conditions: Array, *, seed: int) -> Array:
+    def generate(self, conditions: Array, *, seed: int, palette: Palette | None = None) -> Array:
         """Answer each condition with one composition; see the protocol. Runs on the CPU."""
         data, weights = self._trained()
-        wanted = np.asarray(conditions, dtype=np.float64)
         p = len(data.condition_names)
-        if wanted.ndim != 2 or wanted.shape[1] != p or not np.isfinite(wanted).all():
-            raise InputError(
-                "conditions",
-                wanted.shape if wanted.ndim != 2 or wanted.shape[1] != p else wanted.tolist(),
-                f"are not n x {p} finite numbers",
-                f"give one column for each of {', '.join(data.condition_names)}",
-            )
+        wanted = checked_conditions(data, conditions)
         density = ConditionDensity(data.conditions)
+        wanted = density.complete(wanted, np.random.default_rng(seed))
         noise = torch.Generator().manual_seed(seed)
         with _one_thread(), torch.no_grad():
             latent = torch.randn(len(wanted), LATENT, generator=noise)
@@ -266,7 +262,7 @@ class Cgan2021:
             network = self._generator(len(data.elements), p)
             out = torch.softmax(network(weights, torch.cat([latent, asked], dim=1)).double(), dim=1)
         fractions: Array = out.numpy()
-        return fractions
+        return fractions if palette is None else snapped(fractions, data.elements, palette)
 
     def _trained(self) -> tuple[TrainingData, Any]:
         if self._data is None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hea_loop.errors import InputError
 from hea_loop.generators.protocol import TrainingData
 
-__all__ = ["ConditionDensity", "conditions_for_targets"]
+__all__ = ["ConditionDensity", "checked_conditions", "conditions_for_targets"]
 
 Array = NDArray[np.float64]
 
@@ -35,7 +35,8 @@ class ConditionDensity:
     ``scipy.stats.gaussian_kde``; unlike there, collinear properties are allowed and one can condition on some.
 
     Args:
-        conditions: ``n x p`` property values, each in its unit; n at least 2.
+        conditions: ``n x p`` property values, each in its unit; n at least 2. Rows with NaN are left out: a joint
+            density is learned from alloys of which all properties are known.
 
     Attributes:
         mean: Mean of each property, shape ``p``.
@@ -46,6 +47,14 @@ class ConditionDensity:
 
     def __init__(self, conditions: Array) -> None:
         data = np.asarray(conditions, dtype=np.float64)
+        data = data[np.isfinite(data).all(axis=1)]
+        if len(data) < 2:
+            raise InputError(
+                "conditions",
+                len(data),
+                "are too few alloys of which all properties are known",
+                "leave out the property that few alloys have",
+            )
         self.mean: Array = data.mean(axis=0)
         self.scale: Array = data.std(axis=0, ddof=1)
         if not (
@@ -109,11 +118,48 @@ class ConditionDensity:
         out[:, rest] = (mean + noise) * self.scale[rest] + self.mean[rest]
         return out
 
+    def complete(self, conditions: Array, rng: np.random.Generator) -> Array:
+        """Draw what is not asked for, NaN, from the density given what is asked for in the same row.
+
+        Args:
+            conditions: ``n x p``, in units, NaN where any value will do.
+            rng: The random generator.
+
+        Returns:
+            ``n x p`` without NaN; what was given is as given.
+        """
+        out = np.array(conditions, dtype=np.float64)
+        open_ = np.isnan(out)
+        for pattern in np.unique(open_[open_.any(axis=1)], axis=0):
+            rows = np.flatnonzero((open_ == pattern).all(axis=1))
+            columns = np.flatnonzero(~pattern)
+            out[rows] = self.sample_given(out[np.ix_(rows, columns)], columns.tolist(), rng)
+        return out
+
 
 def _root(covariance: Array) -> Array:
     values, vectors = np.linalg.eigh(covariance)
     out: Array = vectors * np.sqrt(np.clip(values, 0, None))
     return out
+
+
+def checked_conditions(data: TrainingData, conditions: Array) -> Array:
+    """Conditions of a call as ``n x p`` floats, NaN where any value will do.
+
+    Raises:
+        InputError: Another shape, or infinite values.
+    """
+    wanted = np.asarray(conditions, dtype=np.float64)
+    p = len(data.condition_names)
+    fits = wanted.ndim == 2 and wanted.shape[1] == p
+    if not fits or np.isinf(wanted).any():
+        raise InputError(
+            "conditions",
+            wanted.tolist() if fits else wanted.shape,
+            f"are not n x {p} finite numbers",
+            f"give one column for each of {', '.join(data.condition_names)}",
+        )
+    return wanted
 
 
 def conditions_for_targets(
@@ -172,7 +218,7 @@ def conditions_for_targets(
             return pool[:n]
         return np.concatenate([pool, pool[rng.integers(len(pool), size=n - len(pool))]])
 
-    first, last = data.conditions.min(axis=0), data.conditions.max(axis=0)
+    first, last = np.nanmin(data.conditions, axis=0), np.nanmax(data.conditions, axis=0)
     known = np.empty((n, len(asked)))
     for column, j in enumerate(asked):
         # An interval that lies wholly beyond the data collapses to the side that is nearer to them.
