@@ -174,7 +174,8 @@ class _LinearSet:
             return None
         x = np.clip(np.asarray(found.x[:m], dtype=float), 0, None)
         out: Array = np.where(x < 1e-7, 0.0, x)
-        return out / out.sum()
+        whole: Array = out / out.sum()
+        return whole
 
 
 def _pure_values(elements: tuple[str, ...], names: Sequence[str]) -> dict[str, Array]:
@@ -437,7 +438,9 @@ def _polish(parts: Parts, palette: Palette, intervals: Intervals, spreads: Mappi
     from scipy.optimize import minimize
 
     inner = {
-        name: (low + 0.1 * (high - low), high - 0.1 * (high - low)) if math.isfinite(high - low) else (low, high)
+        name: (low + 0.1 * (high - low), high - 0.1 * (high - low))
+        if math.isfinite(high - low)
+        else (low, high)
         for name, (low, high) in intervals.items()
     }
     present = np.flatnonzero(parts)
@@ -449,9 +452,10 @@ def _polish(parts: Parts, palette: Palette, intervals: Intervals, spreads: Mappi
         return float(min(sum((misses[n][0] / spreads[n]) ** 2 for n in inner), 1e6))
 
     bounds = [(palette.lower[i] / RESOLUTION, palette.upper[i] / RESOLUTION) for i in present]
-    found = minimize(
+    start: NDArray[np.float64] = parts[present] / RESOLUTION
+    found: Any = minimize(  # type: ignore[call-overload]  # the stubs know no equality as a plain dictionary
         objective,
-        parts[present] / RESOLUTION,
+        start,
         method="SLSQP",
         bounds=bounds,
         constraints=[{"type": "eq", "fun": lambda x: x.sum() - 1.0}],
@@ -459,7 +463,9 @@ def _polish(parts: Parts, palette: Palette, intervals: Intervals, spreads: Mappi
     )
     x = np.zeros(len(parts))
     x[present] = np.clip(found.x, 0, None)
-    return _parts_of(palette.snap(x[None, :]), palette)[0]
+    (moved,) = _parts_of(palette.snap(x[None, :]), palette)
+    out: Parts = moved
+    return out
 
 
 def _answer(parts: Parts, palette: Palette, intervals: Intervals, *, proved: bool) -> Answer:
@@ -499,7 +505,9 @@ def reachable_range(palette: Palette, name: str, starts: Sequence[Composition]) 
         if _is_exact(name):
             hint = _extreme(_LinearSet(palette, (name,)), name, sign, best / RESOLUTION)
             best, value = _descend(
-                np.vstack([best[None, :], _parts_of(palette.snap(hint[None, :]), palette)]), objective, palette
+                np.vstack([best[None, :], _parts_of(palette.snap(hint[None, :]), palette)]),
+                objective,
+                palette,
             )
         ends.append((best, sign * value))
     (least, low), (most, high) = ends
