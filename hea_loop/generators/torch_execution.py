@@ -69,7 +69,7 @@ def unpacked(kind: str, content: bytes) -> dict[str, Any]:
     mend = "train the model again"
     try:
         values = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    except Exception as error:  # torch raises whatever its unpickler and zip reader raise
+    except Exception as error:  # noqa: BLE001 - whatever torch's unpickler and zip reader raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError("checkpoint", f"{len(content)} bytes", f"cannot be read ({reason})", mend) from None
     if not isinstance(values, dict) or values.get("format") != kind:
