@@ -122,9 +122,7 @@ class AllowedRegion:
         of a random alloy of the data with fractions uniform on its simplex.
         """  # noqa: D205 - one sentence
         if self.palette is not None:
-            rows = [
-                c.fraction_vector(self.elements) for c in self.palette.sample_uniform(number, rng)
-            ]
+            rows = [c.fraction_vector(self.elements) for c in self.palette.sample_uniform(number, rng)]
             return np.array(rows, dtype=np.float64).reshape(number, len(self.elements))
         present = self.seen[rng.integers(len(self.seen), size=number)]
         # a flat Dirichlet is normalised standard exponentials

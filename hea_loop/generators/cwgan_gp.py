@@ -72,9 +72,7 @@ class CwganGp(StoredGenerator[CwganGpOptions]):
     def _learn(
         self, data: TrainingData, seed: int, where: Any, progress: Progress | None
     ) -> tuple[Learned, list[dict[str, float]]]:
-        training = AdversarialTraining(
-            self.options.settings(), len(data.elements), len(data.condition_names)
-        )
+        training = AdversarialTraining(self.options.settings(), len(data.elements), len(data.condition_names))
         code = ConditionCode.of(data.conditions)
         curve: list[dict[str, float]] = []
 

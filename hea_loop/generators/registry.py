@@ -16,6 +16,7 @@ __all__ = ["GENERATORS", "generator_from_checkpoint", "generator_named"]
 
 GENERATORS: Final[dict[str, tuple[str, str, str]]] = {
     "cgan-2021": ("hea_loop.generators.cgan_2021", "Cgan2021", "Cgan2021Options"),
+    "flow-matching": ("hea_loop.generators.flow_matching", "FlowMatching", "FlowMatchingOptions"),
 }
 """Name to (module, generator class, pydantic class of its options). The module, and torch with it, is imported only
 when one is made; the generator class is called with the options."""

@@ -16,6 +16,7 @@ that one network knows v with and without them, and the flow follows v(no c) + w
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class VelocityField:
     def _shapes(self) -> list[tuple[int, int]]:
         first = self.d + 2 * _FREQUENCIES + 2 * self.p
         sizes = [first, *([self.width] * self.layers), self.d]
-        return list(zip(sizes[:-1], sizes[1:], strict=True))
+        return list(itertools.pairwise(sizes))
 
     def initialise(self, noise: torch.Generator) -> torch.Tensor:
         """Draw parameters: normal with variance 1 / inputs, the last layer and all biases zero."""
@@ -136,7 +137,7 @@ def train_field(
         t = torch.rand(len(z1), generator=noise, device=device)
         hidden = torch.rand(c.shape, generator=noise, device=device) < settings.hide_one
         hidden |= torch.rand(len(c), 1, generator=noise, device=device) < settings.hide_all
-        theta.requires_grad_(True)  # noqa: FBT003 - torch's own signature
+        theta.requires_grad_(True)
         v = field(theta, torch.lerp(z0, z1, t[:, None]), t, c.masked_fill(hidden, math.nan))
         loss = (v - (z1 - z0)).square().mean()
         (slope,) = torch.autograd.grad(loss, theta)
