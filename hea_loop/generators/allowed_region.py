@@ -122,9 +122,7 @@ class AllowedRegion:
         of a random alloy of the data with fractions uniform on its simplex.
         """  # noqa: D205 - one sentence
         if self.palette is not None:
-            rows = [
-                c.fraction_vector(self.elements) for c in self.palette.sample_uniform(number, rng)
-            ]
+            rows = [c.fraction_vector(self.elements) for c in self.palette.sample_uniform(number, rng)]
             return np.array(rows, dtype=np.float64).reshape(number, len(self.elements))
         present = self.seen[rng.integers(len(self.seen), size=number)]
         # a flat Dirichlet is normalised standard exponentials
@@ -161,7 +159,7 @@ class AllowedRegion:
         wrong = (least > 1 + _ROUNDING) | (greatest < 1 - _ROUNDING)
         if self.palette is not None and wrong.any():
             # the palette finds the most wanted combination that can, one row after the other
-            weight = np.where(present, 1.0, 1e-9 * (1 + self.lower.size - rank)) + (rank == 0)
+            weight = np.where(present, 1.0, 1e-9 * (1 + self.lower.size - rank))
             present[wrong] = snapped(weight[wrong], self.elements, self.palette) > 0
         return present
 
