@@ -159,7 +159,7 @@ class AllowedRegion:
         wrong = (least > 1 + _ROUNDING) | (greatest < 1 - _ROUNDING)
         if self.palette is not None and wrong.any():
             # the palette finds the most wanted combination that can, one row after the other
-            weight = np.where(present, 1.0, 1e-9 * (1 + self.lower.size - rank)) + (rank == 0)
+            weight = np.where(present, 1.0, 1e-9 * (1 + self.lower.size - rank))
             present[wrong] = snapped(weight[wrong], self.elements, self.palette) > 0
         return present
 

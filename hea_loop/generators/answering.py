@@ -17,13 +17,14 @@ from pydantic import BaseModel
 
 from hea_loop.errors import InputError
 from hea_loop.generators.allowed_region import AllowedRegion
+from hea_loop.generators.collapse import Answer, CollapseMonitor
 from hea_loop.generators.conditioning import checked_conditions
 from hea_loop.generators.protocol import Progress, TrainingData, TrainingRecord
 from hea_loop.generators.torch_execution import chosen_device, device_name, one_thread, packed, unpacked
 from hea_loop.generators.training_metrics import training_metrics
 from hea_loop.palette import Palette
 
-__all__ = ["Learned", "StoredGenerator"]
+__all__ = ["CollapseWatch", "Learned", "StoredGenerator"]
 
 Array = NDArray[np.float64]
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
@@ -32,6 +33,38 @@ Learned = dict[str, Any]
 """What training gives: tensors and plain values by name."""
 
 _LEAST_SPREAD = 1e-9  # relative; below it the spread is floating-point noise
+
+
+_CHECKS = 3  # of the last points of a curve: that long a lack of variety is a collapse
+
+
+class CollapseWatch:
+    """The training curve, with diversity measured at each of its points.
+
+    Args:
+        data: What is trained on.
+        seed: Of the latent noise of the checks.
+        steps: Number of steps of the training.
+        progress: Told of each point.
+
+    Attributes:
+        curve: The points so far, each with ``diversity`` and ``collapsed`` (1.0 or 0.0).
+    """
+
+    def __init__(self, data: TrainingData, seed: int, steps: int, progress: Progress | None) -> None:
+        self._monitor = CollapseMonitor.for_data(data, seed=seed, patience=_CHECKS)
+        self._steps, self._progress = steps, progress
+        self.curve: list[dict[str, float]] = []
+
+    def add(self, step: int, point: dict[str, float], answer: Answer) -> None:
+        """Measure the generator as it stands and tell of it."""
+        self.curve.append({**point, **self._monitor.observe(step, answer)})
+        if self._progress is not None:
+            self._progress(step, self._steps, self.curve[-1])
+
+    def learned(self) -> dict[str, Any]:
+        """What is kept beside the weights: since when the generator has been collapsed, None if it is not."""
+        return {"collapsed_at_step": self._monitor.collapsed_at}
 
 
 class StoredGenerator(ABC, Generic[OptionsT]):
@@ -52,7 +85,7 @@ class StoredGenerator(ABC, Generic[OptionsT]):
 
     @abstractmethod
     def _learn(
-        self, data: TrainingData, seed: int, where: Any, progress: Progress | None
+        self, data: TrainingData, seed: int, where: Any, progress: Progress | None, /
     ) -> tuple[Learned, list[dict[str, float]]]:
         """Train; return what was learned and the training curve."""
 
@@ -65,7 +98,13 @@ class StoredGenerator(ABC, Generic[OptionsT]):
         self._data, self._learned = data, learned
 
     def _metrics(self, data: TrainingData, seed: int) -> dict[str, Any]:
-        return training_metrics(self, data, seed=seed)
+        metrics = training_metrics(self, data, seed=seed)
+        if "collapsed_at_step" in self._learned:
+            since = self._learned["collapsed_at_step"]
+            # what the probes say in the end counts too, as a collapse of the last steps has had no time to last
+            metrics["collapsed"] = metrics["collapsed"] or since is not None
+            metrics["collapsed_at_step"] = since
+        return metrics
 
     def fit(
         self, data: TrainingData, *, seed: int, device: str | None = None, progress: Progress | None = None

@@ -13,6 +13,7 @@ The loss is the negative evidence lower bound
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from hea_loop.generators.allowed_region import AllowedRegion
-from hea_loop.generators.answering import Learned, StoredGenerator
+from hea_loop.generators.answering import CollapseWatch, Learned, StoredGenerator
 from hea_loop.generators.condition_code import ConditionCode, hidden
 from hea_loop.generators.feed_forward import FeedForward
 from hea_loop.generators.protocol import Progress, TrainingData
@@ -43,14 +44,15 @@ class CvaeOptions(BaseModel):
     """Dimensions of the latent vector."""
     width: Annotated[int, Field(ge=4, le=2048)] = 96
     """Units of each hidden layer."""
-    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 6000
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
     """Updates."""
     batch_size: Annotated[int, Field(ge=2, le=65536)] = 128
     """Alloys per batch."""
-    learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 2e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 3e-3
     """Step size of Adam; it falls linearly to zero over the second half of training."""
-    noise: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.02
-    """Standard deviation of a fraction about the decoder's mean, as an atomic fraction."""
+    noise: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.07
+    """Standard deviation of a fraction about the decoder's mean, as an atomic fraction, that the training supposes: the
+    larger, the more an answer follows from the condition and the less from the latent vector."""
     divergence_weight: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 1.0
     """Weight of the divergence from the prior (1: the evidence lower bound); reached over the first fifth."""
     hidden_share: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
@@ -88,7 +90,8 @@ class Cvae(StoredGenerator[CvaeOptions]):
         optimiser = torch.optim.Adam([weights], lr=o.learning_rate, fused=True)
         alloys = torch.as_tensor(data.fractions, dtype=torch.float32, device=where)
         codes = ConditionCode.of(data.conditions).encode(data.conditions).to(where)
-        curve: list[dict[str, float]] = []
+        watch = CollapseWatch(data, seed, o.steps, progress)
+        anything = AllowedRegion.of(data, None)
         every = max(1, o.steps // _CURVE_POINTS)
         for step in range(1, o.steps + 1):
             optimiser.param_groups[0]["lr"] = o.learning_rate * min(1.0, 2 * (o.steps - step + 1) / o.steps)
@@ -104,10 +107,10 @@ class Cvae(StoredGenerator[CvaeOptions]):
             if step % every == 0 or step == o.steps:
                 names = ("presence_loss", "amount_loss", "divergence")
                 numbers = {k: float(v.detach()) for k, v in zip(names, parts, strict=True)}
-                curve.append({"step": float(step), "loss": float(loss.detach()), **numbers})
-                if progress is not None:
-                    progress(step, o.steps, curve[-1])
-        return {"weights": weights.detach().cpu()}, curve
+                now = {"weights": weights.detach().cpu()}
+                point = {"step": float(step), "loss": float(loss.detach()), **numbers}
+                watch.add(step, point, partial(self._made, data, now, anything))
+        return {"weights": weights.detach().cpu(), **watch.learned()}, watch.curve
 
     def _loss(
         self, networks: tuple[FeedForward, FeedForward, FeedForward], sizes: list[int], noise: Any
@@ -134,9 +137,15 @@ class Cvae(StoredGenerator[CvaeOptions]):
         return loss
 
     def _answer(self, wanted: Array, seed: int, region: AllowedRegion) -> Array:
-        data, o = self._trained(), self.options
+        return self._made(self._trained(), self._learned, region, wanted, seed)
+
+    def _made(
+        self, data: TrainingData, learned: Learned, region: AllowedRegion, wanted: Array, seed: int
+    ) -> Array:
+        """Answers of given weights, ``n x m``."""
+        o = self.options
         networks = self._networks(len(data.elements), len(data.condition_names))
-        _, deciding, sharing = self._learned["weights"].split([net.number_of_parameters for net in networks])
+        _, deciding, sharing = learned["weights"].split([net.number_of_parameters for net in networks])
         noise = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             code = ConditionCode.of(data.conditions).encode(wanted)
