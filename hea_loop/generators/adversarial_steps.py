@@ -59,8 +59,8 @@ class _Descent:
 class _LookedAhead:
     """One unrolled update of the critic: what it made, and what its derivative needs."""
 
-    def __init__(self, critic: FeedForward, coefficients: Any, like: Any) -> None:
-        self.slope = ScoreGradient(critic, coefficients, len(like), second=True)
+    def __init__(self, critic: FeedForward, coefficients: Any, like: Any, rows: slice) -> None:
+        self.slope = ScoreGradient(critic, coefficients, len(like), rows=rows, second=True)
         self.moment, self.root, self.change, self.unclipped, self.kept = (
             torch.empty_like(like) for _ in range(5)
         )
@@ -106,7 +106,6 @@ class UnrolledSteps:
         batch_size: int,
     ) -> None:
         e, b, m = len(theta), batch_size, generator.sizes[-1]
-        self._b, self._m, self._critic_steps = b, m, critic_steps
         self.theta, self.phi = Parameters(generator, theta.clone()), Parameters(critic, phi.clone())
         if rule.clip is not None:
             self.phi.flat.clamp_(-rule.clip, rule.clip)
@@ -121,16 +120,23 @@ class UnrolledSteps:
         self._false = self.pairs[:, :, b:, :m]
         self._contrast = contrast.to(theta).view(e, 1, 1, 1)
         self._hidden = [theta.new_zeros(e, batches * b, w) for w in generator.sizes[1:-1]]
+        # views of the single batches, made once
+        self._batches = [self.pairs[:, j] for j in range(batches)]
+        self._last_false, last = self.pairs[:, -1, b:], slice(critic_steps * b, None)
+        self._last_asked, self._last_hidden = self._asked[:, last], [h[:, last] for h in self._hidden]
         self._logits, self._alloys = (theta.new_zeros(e, batches * b, m) for _ in range(2))
+        self._last_alloys, self._all_alloys = self._alloys[:, last], self._alloys.view_as(self._false)
         self._adjoints = [theta.new_zeros(e, b, w) for w in generator.sizes[1:-1]]
         self._slope = Parameters(generator, torch.zeros_like(theta))
 
         share = theta.new_full((b,), 1 / b)
         distance = torch.cat([-share, share])  # minus the estimate of the Wasserstein distance
-        self._distance = ScoreGradient(critic, distance, e)
-        self._look = [_LookedAhead(critic, distance, phi) for _ in range(unrolled_steps)]
-        self._score = ScoreGradient(critic, -share, e)
+        false = slice(b, 2 * b)
+        self._distance = ScoreGradient(critic, distance, e, rows=false)
+        self._look = [_LookedAhead(critic, distance, phi, false) for _ in range(unrolled_steps)]
+        self._score = ScoreGradient(critic, -share, e, rows=slice(None))
         self._answer_gradient = theta.new_zeros(e, b, critic.sizes[0])
+        self._fraction_gradient = self._answer_gradient[:, :, :m]
         self._logit_gradient, self._alloy_gradient = (theta.new_zeros(e, b, m) for _ in range(2))
         self._nu, self._work = torch.zeros_like(phi), torch.empty_like(phi)
         self._along = Parameters(critic, torch.empty_like(phi))
@@ -171,9 +177,9 @@ class UnrolledSteps:
 
     def _advance(self) -> None:
         self._answer()
-        for j in range(self._critic_steps):
-            self._distance.at(self.phi, self.pairs[:, j])
-            if j == self._critic_steps - 1:
+        for batch in self._batches[:-1]:
+            self._distance.at(self.phi, batch)
+            if batch is self._batches[-2]:
                 self._distance.loss(self.phi, self.critic_loss)
             self._rule.step(self.phi.flat, self._distance.gradient.flat)
         self._differentiate_answers()
@@ -186,11 +192,11 @@ class UnrolledSteps:
             self.theta.biases[-1], self._hidden[-1], self.theta.transposed[-1], out=self._logits
         )
         torch.softmax(self._logits, -1, out=self._alloys)
-        torch.mul(self._alloys.view_as(self._false), self._contrast, out=self._false)
+        torch.mul(self._all_alloys, self._contrast, out=self._false)
 
     def _differentiate_answers(self) -> None:
         """Gradient of the generator's loss with respect to the pairs of the last batch, through k updates."""
-        batch, false = self.pairs[:, -1], slice(self._b, 2 * self._b)
+        batch = self._batches[-1]
         rule, at, moment = self._rule, self.phi, self._rule.moment
         for look in self._look:
             look.slope.at(at, batch)
@@ -203,17 +209,17 @@ class UnrolledSteps:
                 torch.clamp(look.unclipped, -rule.clip, rule.clip, out=look.new.flat)
             torch.eq(look.unclipped, look.new.flat, out=look.kept)
             at, moment = look.new, look.moment
-        self._score.at(at, batch[:, false])
+        self._score.at(at, self._last_false)
         self._score.loss(at, self.generator_loss)
         out = self._answer_gradient.zero_()
-        self._score.add_input_gradient(at, slice(None), out)
+        self._score.add_input_gradient(at, out)
 
         slope, nu = self._score.gradient.flat, self._nu.zero_()
         for j in range(len(self._look) - 1, -1, -1):
             look, at = self._look[j], self._look[j - 1].new if j else self.phi
             slope.mul_(look.kept)
             along = self._through_the_rule(look, slope, nu)
-            look.slope.differentiate(at, batch, along, false, out, inner=j > 0)
+            look.slope.differentiate(at, batch, along, out, inner=j > 0)
             if j:
                 slope.add_(look.slope.curvature.flat)
 
@@ -228,16 +234,20 @@ class UnrolledSteps:
         return self._along
 
     def _update_generator(self) -> None:
-        m, last = self._m, slice(self._critic_steps * self._b, None)
-        torch.mul(
-            self._answer_gradient[:, :, :m], self._contrast.view(-1, 1, 1), out=self._alloy_gradient
-        )
-        alloys = self._alloys[:, last]
+        torch.mul(self._fraction_gradient, self._contrast[:, 0], out=self._alloy_gradient)
         torch.ops.aten._softmax_backward_data.out(
-            self._alloy_gradient, alloys, -1, alloys.dtype, grad_input=self._logit_gradient
+            self._alloy_gradient,
+            self._last_alloys,
+            -1,
+            self._alloys.dtype,
+            grad_input=self._logit_gradient,
         )
-        hidden = [h[:, last] for h in self._hidden]
         backward(
-            self.theta, self._asked[:, last], hidden, self._logit_gradient, self._adjoints, self._slope
+            self.theta,
+            self._last_asked,
+            self._last_hidden,
+            self._logit_gradient,
+            self._adjoints,
+            self._slope,
         )
         self._descent.step(self.theta.flat, self._slope.flat)

@@ -81,9 +81,20 @@ def backward(
         torch.bmm(above.mT, below, out=gradient.weights[layer])
         torch.sum(above, 1, out=gradient.sums[layer])
         if layer:
-            out = adjoints[layer - 1]
-            torch.bmm(above, at.weights[layer], out=out)
-            above = _slope_of(out, below, SLOPE, True, grad_input=out)
+            above = torch.bmm(above, at.weights[layer], out=adjoints[layer - 1])
+            _slope_of(above, below, SLOPE, True, grad_input=above)
+
+
+class _Rows:
+    """Views of the buffers of some rows, made once."""
+
+    def __init__(
+        self, coefficients: Any, hidden: list[Any], adjoints: list[Any], sensitivities: list[Any], rows: slice
+    ) -> None:
+        self.coefficients = coefficients[:, rows]
+        self.hidden = [h[:, rows] for h in hidden]
+        self.adjoints = [a[:, rows] for a in adjoints]
+        self.sensitivities = [s[:, rows] for s in sensitivities]
 
 
 class ScoreGradient:
@@ -93,48 +104,55 @@ class ScoreGradient:
         network: The critic; one output.
         coefficients: ``c``, shape ``b``.
         members: ``E``.
+        rows: Rows of the input with respect to which derivatives are asked for.
+        second: Make the buffers for :meth:`differentiate`.
 
     Attributes:
         gradient: Of the loss with respect to the parameters, filled by :meth:`at`.
+        curvature: Filled by :meth:`differentiate`.
     """
 
-    def __init__(self, network: FeedForward, coefficients: Any, members: int, *, second: bool = False) -> None:
+    def __init__(
+        self, network: FeedForward, coefficients: Any, members: int, *, rows: slice, second: bool = False
+    ) -> None:
         c = coefficients
-        rows = len(c)
-        self._coefficients = c.view(1, rows, 1)
-        self._row = c.expand(members, 1, rows)
+        number, widths = len(c), network.sizes[1:-1]
+        coefficients = c.view(1, number, 1)
+        self._row = c.expand(members, 1, number)
         self._total = float(c.double().sum())
         self.gradient = Parameters(network, c.new_zeros(members, network.number_of_parameters))
+        self.gradient.sums[-1].fill_(self._total)  # of the last bias, wherever
         # h beside t, and s beside a, so that s^T h + a^T t is one product over twice the rows
         halves = 2 if second else 1
-        widths = network.sizes[1:-1]
-        self._forward = [c.new_zeros(members, halves, rows, w) for w in widths]
-        self._backward = [c.new_zeros(members, halves, rows, w) for w in widths]
-        self.hidden = [both[:, 0] for both in self._forward]
-        self._adjoints = [both[:, -1] for both in self._backward]
+        ahead = [c.new_zeros(members, halves, number, w) for w in widths]
+        back = [c.new_zeros(members, halves, number, w) for w in widths]
+        hidden, adjoints = [both[:, 0] for both in ahead], [both[:, -1] for both in back]
+        sensitivities = [both[:, 0] for both in back]
+        self._all = _Rows(coefficients, hidden, adjoints, sensitivities, slice(None))
+        self._some = _Rows(coefficients, hidden, adjoints, sensitivities, rows)
+        self._adjoints_turned = [a.mT for a in adjoints]
         if second:
-            self._tangents = [both[:, 1] for both in self._forward]
-            self._sensitivities = [both[:, 0] for both in self._backward]
-            self._hidden_tangents = [both.flatten(1, 2) for both in self._forward]
-            self._sensitivity_adjoints = [both.flatten(1, 2) for both in self._backward]
+            self._tangents = [both[:, 1] for both in ahead]
+            self._beside_tangents = [both.flatten(1, 2) for both in ahead]
+            self._beside_adjoints_turned = [both.flatten(1, 2).mT for both in back]
+            self._first_sensitivity_turned = sensitivities[0].mT
+            self._first_sensitivity = sensitivities[0][:, rows]
             self.curvature = Parameters(network, torch.zeros_like(self.gradient.flat))
 
     def at(self, parameters: Parameters, inputs: Any) -> None:
         """Fill :attr:`gradient` at these parameters for inputs ``E x b x n``."""
-        hidden, adjoints, gradient = self.hidden, self._adjoints, self.gradient
+        hidden, adjoints, gradient = self._all.hidden, self._all.adjoints, self.gradient
         forward(parameters, inputs, hidden)
         torch.bmm(self._row, hidden[-1], out=gradient.weights[-1])
-        gradient.sums[-1].fill_(self._total)
-        above = adjoints[-1]
-        torch.mul(self._coefficients, parameters.weights[-1], out=above)
+        above = torch.mul(self._all.coefficients, parameters.weights[-1], out=adjoints[-1])
         _slope_of(above, hidden[-1], SLOPE, True, grad_input=above)
         for layer in range(len(hidden) - 1, 0, -1):
-            torch.bmm(above.mT, hidden[layer - 1], out=gradient.weights[layer])
+            below = hidden[layer - 1]
+            torch.bmm(self._adjoints_turned[layer], below, out=gradient.weights[layer])
             torch.sum(above, 1, out=gradient.sums[layer])
-            out = adjoints[layer - 1]
-            torch.bmm(above, parameters.weights[layer], out=out)
-            above = _slope_of(out, hidden[layer - 1], SLOPE, True, grad_input=out)
-        torch.bmm(above.mT, inputs, out=gradient.weights[0])
+            above = torch.bmm(above, parameters.weights[layer], out=adjoints[layer - 1])
+            _slope_of(above, below, SLOPE, True, grad_input=above)
+        torch.bmm(self._adjoints_turned[0], inputs, out=gradient.weights[0])
         torch.sum(above, 1, out=gradient.sums[0])
 
     def loss(self, parameters: Parameters, out: Any) -> None:
@@ -145,12 +163,12 @@ class ScoreGradient:
         torch.sum(self.gradient.weights[-1] * parameters.weights[-1], (1, 2), out=out)
         out.add_(parameters.sums[-1][:, 0], alpha=self._total)
 
-    def add_input_gradient(self, parameters: Parameters, rows: slice, out: Any) -> None:
-        """Add the gradient with respect to some rows of the input to ``out``, ``E x rows x n``."""
-        torch.baddbmm(out, self._adjoints[0][:, rows], parameters.weights[0], out=out)
+    def add_input_gradient(self, parameters: Parameters, out: Any) -> None:
+        """Add the gradient with respect to the chosen rows of the input to ``out``, ``E x rows x n``."""
+        torch.baddbmm(out, self._some.adjoints[0], parameters.weights[0], out=out)
 
     def differentiate(
-        self, parameters: Parameters, inputs: Any, along: Parameters, rows: slice, out: Any, *, inner: bool
+        self, parameters: Parameters, inputs: Any, along: Parameters, out: Any, *, inner: bool
     ) -> None:
         """Differentiate ``<along, gradient>``; :meth:`at` was called with the same parameters and inputs.
 
@@ -158,44 +176,37 @@ class ScoreGradient:
             parameters: Where.
             inputs: ``E x b x n``.
             along: ``u``, the direction.
-            rows: Rows of the input with respect to which it is differentiated.
-            out: ``E x rows x n``; the derivative with respect to those rows is added.
+            out: ``E x rows x n``; the derivative with respect to the chosen rows of the input is added.
             inner: Fill :attr:`curvature` with the derivative with respect to the parameters (the Hessian times
                 ``u``) as well. Without, only the chosen rows are looked at.
         """
-        chosen = slice(None) if inner else rows
-        hidden = [h[:, chosen] for h in self.hidden]
-        adjoints = [a[:, chosen] for a in self._adjoints]
-        sensitivities = [s[:, chosen] for s in self._sensitivities]
-        above = sensitivities[-1]
-        torch.mul(self._coefficients[:, chosen], along.weights[-1], out=above)
+        at = self._all if inner else self._some
+        hidden, sensitivities = at.hidden, at.sensitivities
+        above = torch.mul(at.coefficients, along.weights[-1], out=sensitivities[-1])
         _slope_of(above, hidden[-1], SLOPE, True, grad_input=above)
         for layer in range(len(hidden) - 1, 0, -1):
-            below = sensitivities[layer - 1]
-            torch.bmm(above, parameters.weights[layer], out=below)
-            torch.baddbmm(below, adjoints[layer], along.weights[layer], out=below)
-            above = _slope_of(below, hidden[layer - 1], SLOPE, True, grad_input=below)
-        inside = rows if inner else slice(None)
-        torch.baddbmm(out, sensitivities[0][:, inside], parameters.weights[0], out=out)
-        torch.baddbmm(out, adjoints[0][:, inside], along.weights[0], out=out)
+            above = torch.bmm(above, parameters.weights[layer], out=sensitivities[layer - 1])
+            torch.baddbmm(above, at.adjoints[layer], along.weights[layer], out=above)
+            _slope_of(above, hidden[layer - 1], SLOPE, True, grad_input=above)
+        torch.baddbmm(out, self._first_sensitivity, parameters.weights[0], out=out)
+        torch.baddbmm(out, self._some.adjoints[0], along.weights[0], out=out)
         if inner:
             self._curve(parameters, inputs, along)
 
     def _curve(self, parameters: Parameters, inputs: Any, along: Parameters) -> None:
-        value, tangents, curvature = inputs, self._tangents, self.curvature
-        for layer, tangent in enumerate(tangents):
+        hidden, sensitivities, curvature = self._all.hidden, self._all.sensitivities, self.curvature
+        value = inputs
+        for layer, tangent in enumerate(self._tangents):
             torch.baddbmm(along.biases[layer], value, along.transposed[layer], out=tangent)
             if layer:
-                torch.baddbmm(tangent, tangents[layer - 1], parameters.transposed[layer], out=tangent)
-            value = self.hidden[layer]
+                before = self._tangents[layer - 1]
+                torch.baddbmm(tangent, before, parameters.transposed[layer], out=tangent)
+            value = hidden[layer]
             _slope_of(tangent, value, SLOPE, True, grad_input=tangent)
-        torch.bmm(self._sensitivities[0].mT, inputs, out=curvature.weights[0])
-        for layer in range(1, len(tangents)):
-            torch.bmm(
-                self._sensitivity_adjoints[layer].mT,
-                self._hidden_tangents[layer - 1],
-                out=curvature.weights[layer],
-            )
-        for layer, sensitivity in enumerate(self._sensitivities):
+        torch.bmm(self._first_sensitivity_turned, inputs, out=curvature.weights[0])
+        for layer in range(1, len(hidden)):
+            below = self._beside_tangents[layer - 1]
+            torch.bmm(self._beside_adjoints_turned[layer], below, out=curvature.weights[layer])
+        for layer, sensitivity in enumerate(sensitivities):
             torch.sum(sensitivity, 1, out=curvature.sums[layer])
-        torch.bmm(self._row, tangents[-1], out=curvature.weights[-1])
+        torch.bmm(self._row, self._tangents[-1], out=curvature.weights[-1])
