@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from hea_loop.generators.explicit_gradients import Parameters, ScoreGradient, backward, forward
-from hea_loop.generators.feed_forward import SLOPE, FeedForward
+from hea_loop.generators.feed_forward import FeedForward
 from hea_loop.generators.unrolling import DescentRule
 
 __all__ = ["UnrolledSteps"]
@@ -138,6 +138,7 @@ class UnrolledSteps:
         self._answer_gradient = theta.new_zeros(e, b, critic.sizes[0])
         self._fraction_gradient = self._answer_gradient[:, :, :m]
         self._logit_gradient, self._alloy_gradient = (theta.new_zeros(e, b, m) for _ in range(2))
+        self._mean_gradient = theta.new_zeros(e, b, 1)
         self._nu, self._work = torch.zeros_like(phi), torch.empty_like(phi)
         self._along = Parameters(critic, torch.empty_like(phi))
         self._graph: Any = None
@@ -159,21 +160,35 @@ class UnrolledSteps:
         else:
             self._graph.replay()
 
-    def capture(self) -> None:
-        """Capture the step as a CUDA graph, so that one launch does all of it; nothing is trained by this."""
+    def capture(self) -> bool:
+        """Capture the step as a CUDA graph, so that one launch does all of it; nothing is trained by this.
+
+        Returns:
+            Whether it was captured: not on a CPU, nor where CUDA refuses; steps are launched one by one then.
+        """
+        where = self.theta.flat.device
+        if where.type != "cuda":
+            return False
         kept = [tensor.clone() for tensor in self.state()]
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(3):  # cuBLAS makes its workspaces in the first calls, which a capture forbids
-                self._advance()
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._advance()
+        try:
+            with torch.cuda.device(where):
+                aside = torch.cuda.Stream()
+                aside.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(aside):
+                    for _ in range(
+                        3
+                    ):  # cuBLAS makes its workspaces in the first calls, which a capture forbids
+                        self._advance()
+                torch.cuda.current_stream().wait_stream(aside)
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph):
+                    self._advance()
+        except RuntimeError:
+            graph = None
         for tensor, before in zip(self.state(), kept, strict=True):
             tensor.copy_(before)
         self._graph = graph
+        return graph is not None
 
     def _advance(self) -> None:
         self._answer()
@@ -188,9 +203,7 @@ class UnrolledSteps:
     def _answer(self) -> None:
         """Fill in the fractions of the false pairs of all batches: the generator stays until the last."""
         forward(self.theta, self._asked, self._hidden)
-        torch.baddbmm(
-            self.theta.biases[-1], self._hidden[-1], self.theta.transposed[-1], out=self._logits
-        )
+        torch.baddbmm(self.theta.biases[-1], self._hidden[-1], self.theta.transposed[-1], out=self._logits)
         torch.softmax(self._logits, -1, out=self._alloys)
         torch.mul(self._all_alloys, self._contrast, out=self._false)
 
@@ -235,13 +248,10 @@ class UnrolledSteps:
 
     def _update_generator(self) -> None:
         torch.mul(self._fraction_gradient, self._contrast[:, 0], out=self._alloy_gradient)
-        torch.ops.aten._softmax_backward_data.out(
-            self._alloy_gradient,
-            self._last_alloys,
-            -1,
-            self._alloys.dtype,
-            grad_input=self._logit_gradient,
-        )
+        # through the softmax s: s (g - sum(g s))
+        weighted = torch.mul(self._alloy_gradient, self._last_alloys, out=self._logit_gradient)
+        torch.sum(weighted, -1, keepdim=True, out=self._mean_gradient)
+        weighted.addcmul_(self._last_alloys, self._mean_gradient, value=-1)
         backward(
             self.theta,
             self._last_asked,

@@ -142,14 +142,11 @@ class Cgan2021:
         with one_thread():
             weights, curves, monitors = cls._train(members[0], data, seeds, where, progress)
         seconds = time.perf_counter() - started
-        records = []
-        for member, one, seed, own, curve, monitor in zip(
-            members, data, seeds, weights, curves, monitors, strict=True
-        ):
-            member._data, member._weights = one, own
-            metrics = member._metrics(one, seed, monitor)
-            records.append(TrainingRecord(metrics, curve, device_name(where), seconds))
-        return records
+        kept = zip(members, data, seeds, weights, curves, monitors, strict=True)
+        return [
+            TrainingRecord(member._keep(one, own, seed, seen), curve, device_name(where), seconds)  # noqa: SLF001 - of this class
+            for member, one, seed, own, curve, seen in kept
+        ]
 
     def _train(
         self, data: Sequence[TrainingData], seeds: Sequence[int], where: Any, progress: Progress | None
@@ -162,9 +159,10 @@ class Cgan2021:
         curves: list[list[dict[str, float]]] = [[] for _ in data]
         every = max(1, o.steps // _CURVE_POINTS)
         with torch.inference_mode():
-            if where.type == "cuda":
-                steps.capture()
-            for step, inputs in enumerate(zip(*(feed.steps(o.steps) for feed in feeds), strict=True), start=1):
+            steps.capture()
+            for step, inputs in enumerate(
+                zip(*(feed.steps(o.steps) for feed in feeds), strict=True), start=1
+            ):
                 for e, (requests, pairs) in enumerate(inputs):
                     steps.requests[e].copy_(requests)
                     steps.pairs[e].copy_(pairs)
@@ -224,6 +222,11 @@ class Cgan2021:
             batch_size=o.batch_size,
         )
         return steps, feeds
+
+    def _keep(self, data: TrainingData, weights: Any, seed: int, monitor: CollapseMonitor) -> dict[str, Any]:
+        """Become the trained generator; its metrics."""
+        self._data, self._weights = data, weights
+        return self._metrics(data, seed, monitor)
 
     def _metrics(
         self, data: TrainingData, seed: int, monitor: CollapseMonitor | None = None
@@ -293,9 +296,7 @@ class Cgan2021:
         return out
 
 
-def _require_alike(
-    members: Sequence[Cgan2021], data: Sequence[TrainingData], seeds: Sequence[int]
-) -> None:
+def _require_alike(members: Sequence[Cgan2021], data: Sequence[TrainingData], seeds: Sequence[int]) -> None:
     if not len(members) == len(data) == len(seeds) > 0:
         raise InputError(
             "ensemble",

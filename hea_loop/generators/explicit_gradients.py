@@ -46,9 +46,7 @@ class Parameters:
         self.flat = flat
         lengths = [n for i, o in network.layers for n in (i * o, o)]
         parts = flat.split(lengths, dim=1)
-        self.weights = [
-            w.view(-1, o, i) for w, (i, o) in zip(parts[::2], network.layers, strict=True)
-        ]
+        self.weights = [w.view(-1, o, i) for w, (i, o) in zip(parts[::2], network.layers, strict=True)]
         self.transposed = [w.mT for w in self.weights]
         self.sums = list(parts[1::2])
         self.biases = [b.unsqueeze(1) for b in self.sums]
