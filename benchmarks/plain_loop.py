@@ -10,7 +10,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.func import functional_call
 
 from hea_loop.generators.cgan_2021 import LATENT, Cgan2021Options
@@ -19,6 +21,8 @@ from hea_loop.generators.feed_forward import SLOPE, FeedForward
 from hea_loop.generators.protocol import TrainingData
 
 __all__ = ["PlainLoop"]
+
+Array = NDArray[np.float64]
 
 DECAY, FLOOR = 0.99, 1e-8
 
@@ -56,20 +60,27 @@ class PlainLoop:
         options: Of ``cgan-2021``.
         seed: Of weights and noise; the weights are those that the library starts from.
         dtype: Of weights and data.
+        device: ``cpu`` or ``cuda``.
     """
 
     def __init__(
-        self, data: TrainingData, options: Cgan2021Options, seed: int, dtype: Any = torch.float32
+        self,
+        data: TrainingData,
+        options: Cgan2021Options,
+        seed: int,
+        dtype: Any = torch.float32,
+        device: str = "cpu",
     ) -> None:
         self.options, o = options, options
+        like = {"dtype": dtype, "device": device}
         (_, m), p = data.fractions.shape, data.conditions.shape[1]
-        density = ConditionDensity(data.conditions)
+        self.density = density = ConditionDensity(data.conditions)
         self.contrast = o.composition_weight / max(float(data.fractions.std()), 1e-6)
-        self.centres = torch.as_tensor(density.centres, dtype=dtype)
-        self.root = torch.as_tensor(density.kernel_root(), dtype=dtype)
-        fractions = torch.as_tensor(data.fractions, dtype=dtype)
+        self.centres = torch.as_tensor(density.centres, **like)
+        self.root = torch.as_tensor(density.kernel_root(), **like)
+        fractions = torch.as_tensor(data.fractions, **like)
         self.real = torch.cat([fractions * self.contrast, self.centres], dim=1)
-        self.noise = torch.Generator().manual_seed(seed + 1)
+        self.noise = torch.Generator(device).manual_seed(seed + 1)
         initial = torch.Generator().manual_seed(seed)
         w = o.width
         made = []
@@ -77,7 +88,7 @@ class PlainLoop:
             network = _network(sizes)
             flat = FeedForward(sizes).initialise(initial)
             torch.nn.utils.vector_to_parameters(flat, network.parameters())
-            made.append(network.to(dtype))
+            made.append(network.to(device, dtype))
         self.generator, self.critic = made
         self._clip()
         self.descent = _RootMeanSquare(list(self.generator.parameters()), o.generator_learning_rate)
@@ -92,14 +103,16 @@ class PlainLoop:
     def request(self) -> Any:
         """A batch of latent vectors with conditions from the density of the data, ``b x (16 + p)``."""
         b = self.options.batch_size
-        rows = torch.randint(len(self.centres), (b,), generator=self.noise)
-        like = {"generator": self.noise, "dtype": self.real.dtype}
+        like: dict[str, Any] = {"generator": self.noise, "device": self.real.device}
+        rows = torch.randint(len(self.centres), (b,), **like)
+        like["dtype"] = self.real.dtype
         wanted = self.centres[rows] + torch.randn(b, self.centres.shape[1], **like) @ self.root.T
         return torch.cat([torch.randn(b, LATENT, **like), wanted], dim=1)
 
     def alloys(self) -> Any:
         """A batch of real pairs, ``b x (m + p)``."""
-        return self.real[torch.randint(len(self.real), (self.options.batch_size,), generator=self.noise)]
+        like = {"generator": self.noise, "device": self.real.device}
+        return self.real[torch.randint(len(self.real), (self.options.batch_size,), **like)]
 
     def answers(self, request: Any) -> Any:
         """False pairs, ``b x (m + p)``."""
@@ -161,13 +174,22 @@ class PlainLoop:
         request, real = (self.request(), self.alloys()) if inputs is None else (inputs[0][-1], inputs[1][-1])
         return loss, self.generator_step(real, request)
 
-    def train(self, steps: int | None = None) -> None:
-        """Train for all steps, or the first few of them."""
-        o = self.options
-        for step in range(1, (o.steps if steps is None else steps) + 1):
-            self.step(min(1.0, 2 * (o.steps - step + 1) / o.steps))
+    def train(self, first: int, last: int) -> None:
+        """Train from step ``first`` to ``last``, counted from 1, both included."""
+        total = self.options.steps
+        for step in range(first, last + 1):
+            self.step(min(1.0, 2 * (total - step + 1) / total))
 
     def weights(self) -> tuple[Any, Any]:
         """Flat parameters of generator and critic."""
         flat = torch.nn.utils.parameters_to_vector
         return flat(self.generator.parameters()).detach(), flat(self.critic.parameters()).detach()
+
+    @torch.no_grad()
+    def generate(self, conditions: Array, seed: int) -> Array:
+        """Answer each condition with one composition, ``n x m``, as ``Cgan2021.generate`` does, on the CPU."""
+        latent = torch.randn(len(conditions), LATENT, generator=torch.Generator().manual_seed(seed))
+        asked = torch.as_tensor(self.density.standardise(conditions), dtype=torch.float32)
+        request = torch.cat([latent, asked], dim=1).to(self.real)
+        out: Array = torch.softmax(self.generator(request).double(), dim=1).cpu().numpy()
+        return out

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Annotated, Any, Final, Self
 
 import numpy as np
@@ -127,7 +126,7 @@ class Cgan2021:
             data: One for each, with the same numbers of elements and of properties.
             seeds: One for each.
             device: See :meth:`fit`.
-            progress: Called with the mean of the members' points.
+            progress: Called with the mean of the members' points; the members answer as they stand then.
 
         Returns:
             A record for each; ``seconds`` is the wall time of training all of them.
@@ -140,49 +139,62 @@ class Cgan2021:
         where = chosen_device(device)
         started = time.perf_counter()
         with one_thread():
-            weights, curves, monitors = cls._train(members[0], data, seeds, where, progress)
+            curves, monitors = cls._train(members, data, seeds, where, progress)
         seconds = time.perf_counter() - started
-        kept = zip(members, data, seeds, weights, curves, monitors, strict=True)
+        kept = zip(members, data, seeds, curves, monitors, strict=True)
         return [
-            TrainingRecord(member._keep(one, own, seed, seen), curve, device_name(where), seconds)  # noqa: SLF001 - of this class
-            for member, one, seed, own, curve, seen in kept
+            TrainingRecord(member._metrics(one, seed, seen), curve, device_name(where), seconds)  # noqa: SLF001 - of this class
+            for member, one, seed, curve, seen in kept
         ]
 
+    @classmethod
     def _train(
-        self, data: Sequence[TrainingData], seeds: Sequence[int], where: Any, progress: Progress | None
-    ) -> tuple[list[Any], list[list[dict[str, float]]], list[CollapseMonitor]]:
-        """Weights, curve and collapse monitor of each member."""
-        o = self.options
-        steps, feeds = self._start(data, seeds, where)
+        cls,
+        members: Sequence[Self],
+        data: Sequence[TrainingData],
+        seeds: Sequence[int],
+        where: Any,
+        progress: Progress | None,
+    ) -> tuple[list[list[dict[str, float]]], list[CollapseMonitor]]:
+        """Train; curve and collapse monitor of each member, which has its weights."""
+        o = members[0].options
+        steps, feeds = members[0]._start(data, seeds, where)  # noqa: SLF001 - of this class
         monitors = [CollapseMonitor.for_data(d, seed=s) for d, s in zip(data, seeds, strict=True)]
-        densities = [ConditionDensity(d.conditions) for d in data]
         curves: list[list[dict[str, float]]] = [[] for _ in data]
         every = max(1, o.steps // _CURVE_POINTS)
+
+        def look(step: int) -> None:
+            for e, (member, weights) in enumerate(zip(members, steps.theta.flat.cpu(), strict=True)):
+                point = {
+                    "step": float(step),
+                    "wasserstein_estimate": -float(steps.critic_loss[e]),
+                    "generator_loss": float(steps.generator_loss[e]),
+                    **member._stand(data[e], weights.clone(), step, monitors[e]),  # noqa: SLF001 - likewise
+                }
+                curves[e].append(point)
+            if progress is not None:
+                latest = [curve[-1] for curve in curves]
+                progress(step, o.steps, {k: float(np.mean([p[k] for p in latest])) for k in latest[0]})
+
         with torch.inference_mode():
             steps.capture()
-            for step, inputs in enumerate(
-                zip(*(feed.steps(o.steps) for feed in feeds), strict=True), start=1
-            ):
+        drawn = zip(*(feed.steps(o.steps) for feed in feeds), strict=True)
+        for step, inputs in enumerate(drawn, start=1):
+            with torch.inference_mode():
                 for e, (requests, pairs) in enumerate(inputs):
                     steps.requests[e].copy_(requests)
                     steps.pairs[e].copy_(pairs)
                 steps.step(min(1.0, 2 * (o.steps - step + 1) / o.steps))
-                if step % every and step != o.steps:
-                    continue
-                weights = steps.theta.flat.cpu()
-                for e, monitor in enumerate(monitors):
-                    respond = partial(self._respond, weights[e], densities[e], data[e].fractions.shape[1])
-                    point = {
-                        "step": float(step),
-                        "wasserstein_estimate": -float(steps.critic_loss[e]),
-                        "generator_loss": float(steps.generator_loss[e]),
-                        **monitor.observe(step, respond),
-                    }
-                    curves[e].append(point)
-                if progress is not None:
-                    latest = [curve[-1] for curve in curves]
-                    progress(step, o.steps, {k: float(np.mean([p[k] for p in latest])) for k in latest[0]})
-        return [own.clone() for own in steps.theta.flat.cpu()], curves, monitors
+            if step % every == 0 or step == o.steps:
+                look(step)
+        return curves, monitors
+
+    def _stand(
+        self, data: TrainingData, weights: Any, step: int, monitor: CollapseMonitor
+    ) -> dict[str, float]:
+        """Be the generator of this step; what the monitor sees."""
+        self._data, self._weights = data, weights
+        return monitor.observe(step, lambda wanted, seed: self.generate(wanted, seed=seed))
 
     def _start(
         self, data: Sequence[TrainingData], seeds: Sequence[int], where: Any, dtype: Any = torch.float32
@@ -223,11 +235,6 @@ class Cgan2021:
         )
         return steps, feeds
 
-    def _keep(self, data: TrainingData, weights: Any, seed: int, monitor: CollapseMonitor) -> dict[str, Any]:
-        """Become the trained generator; its metrics."""
-        self._data, self._weights = data, weights
-        return self._metrics(data, seed, monitor)
-
     def _metrics(
         self, data: TrainingData, seed: int, monitor: CollapseMonitor | None = None
     ) -> dict[str, Any]:
@@ -245,19 +252,14 @@ class Cgan2021:
         wanted = checked_conditions(data, conditions)
         density = ConditionDensity(data.conditions)
         wanted = density.complete(wanted, np.random.default_rng(seed))
-        with one_thread(), torch.inference_mode():
-            fractions = self._respond(weights, density, len(data.elements), wanted, seed)
-        return fractions if palette is None else snapped(fractions, data.elements, palette)
-
-    def _respond(self, weights: Any, density: ConditionDensity, m: int, wanted: Array, seed: int) -> Array:
-        """Answers of a generator with these weights, ``n x m``, to conditions without gaps, ``n x p``."""
         noise = torch.Generator().manual_seed(seed)
-        latent = torch.randn(len(wanted), LATENT, generator=noise)
-        asked = torch.as_tensor(density.standardise(wanted), dtype=torch.float32)
-        network = self._generator(m, wanted.shape[1])
-        out = torch.softmax(network(weights, torch.cat([latent, asked], dim=1)).double(), dim=1)
+        with one_thread(), torch.inference_mode():
+            latent = torch.randn(len(wanted), LATENT, generator=noise)
+            asked = torch.as_tensor(density.standardise(wanted), dtype=torch.float32)
+            network = self._generator(len(data.elements), wanted.shape[1])
+            out = torch.softmax(network(weights, torch.cat([latent, asked], dim=1)).double(), dim=1)
         fractions: Array = out.numpy()
-        return fractions
+        return fractions if palette is None else snapped(fractions, data.elements, palette)
 
     def _trained(self) -> tuple[TrainingData, Any]:
         if self._data is None:
