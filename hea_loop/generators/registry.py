@@ -16,6 +16,7 @@ __all__ = ["GENERATORS", "generator_from_checkpoint", "generator_named"]
 
 GENERATORS: Final[dict[str, tuple[str, str, str]]] = {
     "cgan-2021": ("hea_loop.generators.cgan_2021", "Cgan2021", "Cgan2021Options"),
+    "flow-matching": ("hea_loop.generators.flow_matching", "FlowMatching", "FlowMatchingOptions"),
     "cwgan-gp": ("hea_loop.generators.cwgan_gp", "CwganGp", "CwganGpOptions"),
     "cvae": ("hea_loop.generators.cvae", "Cvae", "CvaeOptions"),
     "cgan-property": ("hea_loop.generators.cgan_property", "CganProperty", "CganPropertyOptions"),
