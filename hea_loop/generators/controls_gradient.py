@@ -1,6 +1,7 @@
 """The control ``surrogate-gradient``: projected gradient descent on the error of the property model, many starts.
 
-For each answer, random compositions are drawn, the best of them by the property model are descended from, each
+For each answer, compositions are drawn, half of them at random and half known alloys a little changed; the best of them
+by the property model, its uncertainty counted as error, are descended from, each
 within its own combination of elements (projected gradient: D. P. Bertsekas, IEEE Trans. Autom. Control 21 (1976) 174,
 doi 10.1109/TAC.1976.1101194; here with the steps of Adam, arXiv:1412.6980), and the nearest to the condition is the
 answer. All answers are computed at once.
@@ -25,6 +26,7 @@ Array = NDArray[np.float64]
 
 _MOMENTUM: Final = (0.9, 0.99)  # of Adam, and of the square
 _ROWS: Final = 4096  # descended at once
+_JITTER: Final = 0.02  # standard deviation of the change of known alloys, as an atomic fraction
 
 
 class SurrogateGradientOptions(BaseModel):
@@ -33,7 +35,7 @@ class SurrogateGradientOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     draws: Annotated[int, Field(ge=1, le=10_000)] = 32
-    """Random compositions drawn for each answer."""
+    """Compositions drawn for each answer: random ones and known alloys, a little changed, in turn."""
     starts: Annotated[int, Field(ge=1, le=1000)] = 4
     """The best of them, from which the descent starts."""
     steps: Annotated[int, Field(ge=1, le=100_000)] = 80
@@ -65,12 +67,16 @@ class SurrogateGradient(PropertySearch[SurrogateGradientOptions]):
     def _block(self, wanted: Array, starts: int, region: AllowedRegion, rng: np.random.Generator) -> Array:
         draws, n, m = self.options.draws, len(wanted), len(region.elements)
         drawn = region.draw(n * draws, rng)
-        error = np.square(self._errors(drawn, np.repeat(wanted, draws, axis=0))).sum(axis=1)
+        # every other one is a known alloy, a little changed: the model knows most about what is near them
+        known = self._trained().fractions[rng.integers(len(self._trained().fractions), size=n * draws)]
+        jittered = np.where(known > 0, known + rng.normal(0.0, _JITTER, known.shape), 0.0)
+        drawn[::2] = region.nearest(jittered[::2])
+        error = self._expected_squares(drawn, np.repeat(wanted, draws, axis=0))
         best = np.argsort(error.reshape(n, draws), axis=1, kind="stable")[:, :starts]
         x = drawn.reshape(n, draws, m)[np.arange(n)[:, None], best].reshape(-1, m)
         asked = np.repeat(wanted, starts, axis=0)
         x = self._descended(x, asked, region)
-        left = np.square(self._errors(x, asked)).sum(axis=1).reshape(n, starts)
+        left = self._expected_squares(x, asked).reshape(n, starts)
         out: Array = x.reshape(n, starts, m)[np.arange(n), left.argmin(axis=1)]
         return out
 

@@ -61,6 +61,18 @@ class PropertySearch(StoredGenerator[OptionsT]):
         # a formula without a value there (the root of a negative number): as far off as nothing real is
         return np.nan_to_num(out, nan=1e6, posinf=1e6)
 
+    def _expected_squares(self, x: Array, wanted: Array) -> Array:
+        """Expected sum of squared distances under the model's own uncertainty, shape ``n``.
+
+        E (f - t)^2 = (mean - t)^2 + sigma^2: where little is known, meeting the condition in the mean is worth little.
+        """
+        data = self._trained()
+        assert self._model is not None  # noqa: S101 - set wherever the data are
+        doubt = self._model.sigma(x) / ConditionCode.of(data.conditions).scale
+        doubt = np.where(np.isfinite(wanted), np.nan_to_num(doubt), 0.0)
+        out: Array = (np.square(self._errors(x, wanted)) + np.square(doubt)).sum(axis=1)
+        return out
+
     def _error_tensor(self, x: Any, wanted: Any, scale: Any) -> Any:
         """Sum of squared distances, shape ``n``, differentiable in ``x``."""
         assert self._model is not None  # noqa: S101 - set wherever the data are
