@@ -1,10 +1,9 @@
 """The control ``surrogate-gradient``: projected gradient descent on the error of the property model, many starts.
 
-For each answer, compositions are drawn, half of them at random and half known alloys a little changed; the best of them
-by the property model, its uncertainty counted as error, are descended from, each
-within its own combination of elements (projected gradient: D. P. Bertsekas, IEEE Trans. Autom. Control 21 (1976) 174,
-doi 10.1109/TAC.1976.1101194; here with the steps of Adam, arXiv:1412.6980), and the nearest to the condition is the
-answer. All answers are computed at once.
+For each answer, compositions are drawn, random ones and known alloys, a little changed, in turn. The best of them by the
+property model, its variance added to the squared error, are descended from, each within its own combination of elements
+(projected gradient: D. P. Bertsekas, IEEE Trans. Autom. Control 21 (1976) 174, doi 10.1109/TAC.1976.1101194; here with the
+steps of Adam, arXiv:1412.6980), and the nearest to the condition is the answer. All answers are computed at once.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ Array = NDArray[np.float64]
 
 _MOMENTUM: Final = (0.9, 0.99)  # of Adam, and of the square
 _ROWS: Final = 4096  # descended at once
-_JITTER: Final = 0.02  # standard deviation of the change of known alloys, as an atomic fraction
 
 
 class SurrogateGradientOptions(BaseModel):
@@ -66,11 +64,7 @@ class SurrogateGradient(PropertySearch[SurrogateGradientOptions]):
 
     def _block(self, wanted: Array, starts: int, region: AllowedRegion, rng: np.random.Generator) -> Array:
         draws, n, m = self.options.draws, len(wanted), len(region.elements)
-        drawn = region.draw(n * draws, rng)
-        # every other one is a known alloy, a little changed: the model knows most about what is near them
-        known = self._trained().fractions[rng.integers(len(self._trained().fractions), size=n * draws)]
-        jittered = np.where(known > 0, known + rng.normal(0.0, _JITTER, known.shape), 0.0)
-        drawn[::2] = region.nearest(jittered[::2])
+        drawn = self._starts(n * draws, region, rng)
         error = self._expected_squares(drawn, np.repeat(wanted, draws, axis=0))
         best = np.argsort(error.reshape(n, draws), axis=1, kind="stable")[:, :starts]
         x = drawn.reshape(n, draws, m)[np.arange(n)[:, None], best].reshape(-1, m)
