@@ -1,9 +1,9 @@
 """The control ``surrogate-gradient``: projected gradient descent on the error of the property model, many starts.
 
-For each answer, compositions are drawn, random ones and known alloys, a little changed, in turn. The best of them by the
-property model, its variance added to the squared error, are descended from, each within its own combination of elements
-(projected gradient: D. P. Bertsekas, IEEE Trans. Autom. Control 21 (1976) 174, doi 10.1109/TAC.1976.1101194; here with the
-steps of Adam, arXiv:1412.6980), and the nearest to the condition is the answer. All answers are computed at once.
+For each answer, compositions are drawn, random ones and known alloys, a little changed, in turn. The best of them by
+the property model, its variance added to the squared error, are descended from, each within its own combination of
+elements (projected gradient: D. P. Bertsekas, IEEE Trans. Autom. Control 21 (1976) 174, doi 10.1109/TAC.1976.1101194;
+here with the steps of Adam, arXiv:1412.6980), and the nearest to the condition is the answer. All at once.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ K. Deb, A. Pratap, S. Agarwal, T. Meyarivan, "A fast and elitist multiobjective 
 Trans. Evol. Comput. 6 (2002) 182, doi 10.1109/4235.996017, as pymoo implements it (J. Blank, K. Deb, IEEE Access 8
 (2020) 89497, doi 10.1109/ACCESS.2020.2990567), with its own crossover and mutation. One objective for each property
 asked for: |predicted - wanted| in units of its spread, with the model's variance added where it is learned. Equal
-conditions share a run: their answers are members of its last population, the non-dominated first. The first population
-is random compositions and known alloys, a little changed, in turn. Children are repaired into the allowed compositions,
-so the population never leaves them.
+conditions share a run: their answers are the members of its last population whose largest distance is least, so they
+are often alike. The first population is random compositions and known alloys, a little changed, in turn. Children are
+repaired into the allowed compositions, so the population never leaves them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Nsga2(PropertySearch[Nsga2Options]):
         return out
 
     def _run(self, condition: Array, seed: int, region: AllowedRegion) -> Array:
-        """The last population of one run, non-dominated members first, then by their largest error."""
+        """The last population of one run, in the order of its members' largest distance."""
         from pymoo.algorithms.moo.nsga2 import NSGA2
         from pymoo.optimize import minimize
 
@@ -75,7 +75,7 @@ class Nsga2(PropertySearch[Nsga2Options]):
                 copy_algorithm=False,
             )
         last = result.pop
-        order = np.lexsort((last.get("F").max(axis=1), last.get("rank")))
+        order = np.argsort(last.get("F").max(axis=1), kind="stable")
         out: Array = np.asarray(last.get("X"), dtype=np.float64)[order]
         return out
 
