@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from benchmarks.campaigns.harness import run_campaign
 from benchmarks.campaigns.registry import CONTESTANTS, MAIN
+from benchmarks.campaigns.report import write_tables
 from benchmarks.oracles import ORACLES, Law
+from benchmarks.tables import environment, load_result, write_result
+from hea_loop.errors import HeaLoopError, InputError
 
 __all__ = ["main"]
 
@@ -96,6 +96,7 @@ def _measured(given: argparse.Namespace) -> dict[str, Any]:
         failure_rate=0.0 if given.no_failures else 0.2,
         late=(0,) if given.no_delay else (1, 2),
     )
+    about = environment(*_PACKAGES)
     oracles, runs = {}, []
     with ProcessPoolExecutor(given.jobs) as executor:
         waiting = []
@@ -119,15 +120,47 @@ def _measured(given: argparse.Namespace) -> dict[str, Any]:
                 )
     return {
         "benchmark": "campaigns",
-        "command": f"python -m benchmarks.campaigns {' '.join(sys.argv[1:])}".strip(),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "versions": {name: version(name) for name in _PACKAGES},
+        "environment": about,
+        "versions": about["versions"],
+        "commands": [about["command"]],
         "seeds": list(range(1, given.seeds + 1)),
         "smoke": given.smoke,
         "oracles": oracles,
         "runs": runs,
     }
+
+
+def _joined(result: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The results with those of an earlier file that they do not replace."""
+    earlier = load_result(path)
+    fresh = {(r["oracle"], r["contestant"], r["seed"]) for r in result["runs"]}
+    kept = [r for r in earlier["runs"] if (r["oracle"], r["contestant"], r["seed"]) not in fresh]
+    for name, about in result["oracles"].items():
+        if earlier["oracles"].get(name, about) != about:
+            raise InputError("--add", name, f"is another task in {path}", "write to a new file")
+    seeds = sorted({*earlier["seeds"], *result["seeds"]})
+    commands = [*earlier.get("commands", []), result["environment"]["command"]]
+    return result | {
+        "runs": kept + result["runs"],
+        "oracles": earlier["oracles"] | result["oracles"],
+        "seeds": seeds,
+        "commands": commands,
+    }
+
+
+def _carried_out(given: argparse.Namespace) -> int:
+    if given.tables:
+        for path in write_tables(load_result(given.tables), given.document):
+            print(f"wrote {path}")
+        return 0
+    result = _measured(given)
+    if given.out:
+        if given.add and given.out.exists():
+            result = _joined(result, given.out)
+        write_result(given.out, result)
+    if given.json:
+        print(json.dumps(result, indent=1))
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -142,16 +175,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--no-delay", action="store_true", help="answers are there before the next round")
     parser.add_argument("--smoke", action="store_true", help="two rounds of four jobs, one seed")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--out", type=Path, help="write the results, as docs/results/campaigns.json")
+    parser.add_argument("--add", action="store_true", help="keep what --out has of other runs")
+    parser.add_argument(
+        "--tables", type=Path, help="run nothing: fill --document and draw from these results"
+    )
+    parser.add_argument("--document", type=Path, default=Path("docs/benchmarks.md"))
     given = parser.parse_args(arguments)
     if given.seeds < 1 or given.jobs < 1:
         print("--seeds and --jobs have to be at least 1", file=sys.stderr)
         return 2
     if given.smoke:
         given.seeds = 1
-    result = _measured(given)
-    if given.json:
-        print(json.dumps(result, indent=1))
-    return 0
+    try:
+        return _carried_out(given)
+    except HeaLoopError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

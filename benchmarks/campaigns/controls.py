@@ -62,7 +62,7 @@ class Nsga2:
         upper = np.array(self._task.palette.upper) / 1000
 
         class OnSimplex(Repair):  # type: ignore[misc]
-            def _do(self, problem: Any, X: Array, **_: Any) -> Array:
+            def _do(self, _: Any, X: Array, **__: Any) -> Array:
                 return X / np.maximum(X.sum(axis=1, keepdims=True), 1e-9)
 
         worst = violations(state.values, self._task.targets)
