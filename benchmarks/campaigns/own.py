@@ -123,7 +123,8 @@ class HeaLoop:
         if self._task.pool is not None:
             return _free(self._task, state)
         drawn = self._task.palette.sample_uniform(self._uniform, rng)
-        rows = np.array([c.fraction_vector(self._task.elements) for c in drawn])
+        rows = np.array([c.fraction_vector(self._task.elements) for c in drawn], dtype=float)
+        rows = rows.reshape(-1, len(self._task.elements))
         if self._generated:
             seed = 1000 * self._seed + state.round
             rows = np.vstack([_generated(self._task, state, self._generated, seed), rows])
