@@ -57,7 +57,7 @@ def _free(task: Task, state: State) -> Array:
 
 
 class HeaLoop:
-    """The default: proposals of the generator and the palette, improved, and chosen by P(all targets hold).
+    """The default: the generator's proposals, improved, and chosen by P(all targets hold).
 
     In a pool the generator has nothing to say and the pool itself is what is chosen from.
 
@@ -75,9 +75,9 @@ class HeaLoop:
         task: Task,
         seed: int,
         *,
-        generated: int = 200,
-        uniform: int = 4000,
-        improved: int = 200,
+        generated: int = 600,
+        uniform: int = 0,
+        improved: int = 100,
         formulas: bool = True,
     ) -> None:
         self._task, self._seed = task, seed

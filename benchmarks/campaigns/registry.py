@@ -14,7 +14,7 @@ __all__ = ["CONTESTANTS", "DEFAULT", "MAIN", "PEERS"]
 
 CONTESTANTS: Final[dict[str, Factory]] = {
     "hea-loop": HeaLoop,
-    "hea-loop without generator": partial(HeaLoop, generated=0),
+    "hea-loop without generator": partial(HeaLoop, generated=0, uniform=4000, improved=200),
     "hea-loop without formulas": partial(HeaLoop, formulas=False),
     "generator without acquisition": GeneratorAlone,
     "botorch": BoTorch,
