@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from benchmarks.oracles import Law, rare_hit, ternary_pool
 from benchmarks.tables import load_result
 from hea_loop.errors import InputError
 
-TINY = {"seed": 1, "law": Law(), "rounds": 2, "batch": 2, "minimum_distance": 0.05}
+TINY = {"seed": 1, "law": Law(), "minimum_distance": 0.05}
 
 
 class _Spy:
@@ -51,7 +52,9 @@ def test_jobs_to_reach_a_number_of_hits() -> None:
 
 def test_acceleration_is_the_ratio_of_jobs_to_the_number_both_reach() -> None:
     fast = np.cumsum(np.ones((2, 10)), axis=1)  # a hit in every job
-    slow = np.tile(np.repeat(np.arange(1, 6), 2), (2, 1)).astype(float) - np.tile([1, 0], 5)  # in every second
+    slow = np.tile(np.repeat(np.arange(1, 6), 2), (2, 1)).astype(float) - np.tile(
+        [1, 0], 5
+    )  # in every second
     assert acceleration(fast, slow) == pytest.approx(2)
     assert acceleration(slow, fast) == pytest.approx(0.5)
     assert acceleration(fast, fast) == pytest.approx(1)
@@ -83,9 +86,7 @@ def test_contestants_see_answers_late_and_jobs_that_wait_and_fail() -> None:
         spies.append(_Spy(task, seed))
         return spies[-1]
 
-    run = run_campaign(
-        rare_hit(), factory, seed=2, law=Law(), rounds=5, batch=10, minimum_distance=0.05
-    )
+    run = run_campaign(rare_hit(), factory, seed=2, law=Law(), rounds=5, batch=10, minimum_distance=0.05)
     states = spies[0].states
     assert [len(s.fractions) + len(s.failed) + len(s.pending) for s in states] == [20, 30, 40, 50, 60]
     # nothing of the first round is known in the second; all of it is in the fourth
@@ -109,26 +110,31 @@ def test_without_noise_true_and_observed_hits_are_the_same() -> None:
     assert 1 <= run.hits[-1] <= 15  # of 500 at a base rate of 1.1%
 
 
-@pytest.mark.parametrize("name", ["random", "pymoo nsga2", "cma", "botorch", "botorch qLogNEI", "baybe", "ax"])
-def test_each_peer_runs_with_its_own_package_inside_the_palette(name: str) -> None:
-    oracle = rare_hit()
-    run = run_campaign(oracle, CONTESTANTS[name], **TINY)
-    assert run.jobs == 4
-    assert len(np.unique(run.fractions, axis=0)) == 4
+# one restart of the search for the maximum, where the benchmark has several: the package and its calls are the same
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("random", {}), ("pymoo nsga2", {}), ("cma", {})]
+    + [(name, {"restarts": 1}) for name in ("botorch", "botorch qLogNEI", "baybe", "ax")],
+)
+def test_each_peer_runs_with_its_own_package_inside_the_palette(name: str, options: dict[str, int]) -> None:
+    factory = partial(CONTESTANTS[name], **options)
+    run = run_campaign(rare_hit(), factory, rounds=2, batch=1, **TINY)
+    assert run.jobs == 2
+    assert len(np.unique(run.fractions, axis=0)) == 2
     assert run.fractions.max() <= 0.4
     np.testing.assert_allclose(run.fractions.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize("name", ["hea-loop", "hea-loop without generator", "generator without acquisition"])
+@pytest.mark.parametrize("name", ["hea-loop", "generator without acquisition"])
 def test_hea_loop_runs_and_repeats_itself(name: str) -> None:
-    first = run_campaign(rare_hit(), CONTESTANTS[name], **TINY)
-    np.testing.assert_array_equal(first.fractions, run_campaign(rare_hit(), CONTESTANTS[name], **TINY).fractions)
+    runs = [run_campaign(rare_hit(), CONTESTANTS[name], rounds=1, batch=2, **TINY) for _ in range(2)]
+    np.testing.assert_array_equal(runs[0].fractions, runs[1].fractions)
 
 
 @pytest.mark.parametrize("name", ["hea-loop", "botorch", "pymoo nsga2"])
 def test_in_a_pool_only_members_are_asked_for_and_each_once(name: str) -> None:
     oracle = ternary_pool()
-    run = run_campaign(oracle, CONTESTANTS[name], **TINY)
+    run = run_campaign(oracle, CONTESTANTS[name], rounds=2, batch=2, **TINY)
     assert oracle.pool is not None
     members = {tuple(row) for row in oracle.pool}
     assert {tuple(row) for row in run.fractions} <= members
@@ -144,7 +150,7 @@ def test_the_smoke_run_prints_and_writes_json_that_fills_a_document(
     printed = json.loads(capsys.readouterr().out)
     assert [r["contestant"] for r in printed["runs"]] == ["cma", "random"]
     assert printed["versions"]["cma"]
-    assert printed["oracles"]["rare-hit"]["base_rate"] == pytest.approx(0.011, abs=0.003)
+    assert printed["oracles"]["rare-hit"]["base_rate"] == pytest.approx(0.011, abs=0.006)
     # what was measured before stays, what is measured again is replaced
     assert main([*chosen, "--contestant", "random", "pymoo nsga2", "--add"]) == 0
     joined = load_result(out)
@@ -165,7 +171,13 @@ def test_the_verdict_says_when_the_default_falls_short(tmp_path: Path) -> None:
         | {"repeated": 0, "seconds": 1.0, "seconds_of_a_round": 1.0}
         for name, hits in (("hea-loop", 6), ("botorch", 5))
     ]
-    about = {"elements": ["Nb"], "targets": {"g": [0, 1]}, "units": {"g": "1"}, "noise": {"g": 0.0}, "pool": None}
+    about = {
+        "elements": ["Nb"],
+        "targets": {"g": [0, 1]},
+        "units": {"g": "1"},
+        "noise": {"g": 0.0},
+        "pool": None,
+    }
     about |= {"base_rate": 0.5, "base_rate_of": 10, "rounds": 1, "batch": 2, "minimum_distance": 0.05}
     result = {
         "runs": runs,

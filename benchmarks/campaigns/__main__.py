@@ -70,10 +70,10 @@ def one_run(
     }
 
 
-def _described(oracle_name: str, rounds: int, batch: int, law: Law) -> dict[str, Any]:
+def _described(oracle_name: str, rounds: int, batch: int, law: Law, draws: int) -> dict[str, Any]:
     """What an oracle is and how rare its hits are."""
     oracle = ORACLES[oracle_name]()
-    drawn = oracle.pool if oracle.pool is not None else oracle.uniform(_BASE_DRAWS, np.random.default_rng(0))
+    drawn = oracle.pool if oracle.pool is not None else oracle.uniform(draws, np.random.default_rng(0))
     return {
         "elements": list(oracle.elements),
         "targets": {n: list(ends) for n, ends in oracle.targets.items()},
@@ -102,10 +102,10 @@ def _measured(given: argparse.Namespace) -> dict[str, Any]:
         waiting = []
         for name in given.oracle:
             rounds, batch = (2, 4) if given.smoke else _BUDGETS[name]
-            oracles[name] = _described(name, rounds, batch, law)
+            oracles[name] = _described(name, rounds, batch, law, 2000 if given.smoke else _BASE_DRAWS)
             waiting += [
                 executor.submit(one_run, name, contestant, seed, rounds, batch, law)
-                for seed in range(1, given.seeds + 1)
+                for seed in range(given.first_seed, given.first_seed + given.seeds)
                 for contestant in given.contestant
             ]
         for future in waiting:
@@ -123,7 +123,7 @@ def _measured(given: argparse.Namespace) -> dict[str, Any]:
         "environment": about,
         "versions": about["versions"],
         "commands": [about["command"]],
-        "seeds": list(range(1, given.seeds + 1)),
+        "seeds": list(range(given.first_seed, given.first_seed + given.seeds)),
         "smoke": given.smoke,
         "oracles": oracles,
         "runs": runs,
@@ -168,7 +168,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--oracle", nargs="+", choices=list(ORACLES), default=["rare-hit"])
     parser.add_argument("--contestant", nargs="+", choices=list(CONTESTANTS), default=list(MAIN))
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 1 to N (default 5)")
+    parser.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
+    parser.add_argument("--first-seed", type=int, default=1, help="the first of them (default 1)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--no-noise", action="store_true", help="exact answers")
     parser.add_argument("--no-failures", action="store_true", help="no job fails")
@@ -182,8 +183,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--document", type=Path, default=Path("docs/benchmarks.md"))
     given = parser.parse_args(arguments)
-    if given.seeds < 1 or given.jobs < 1:
-        print("--seeds and --jobs have to be at least 1", file=sys.stderr)
+    if min(given.seeds, given.jobs, given.first_seed) < 1:
+        print("--seeds, --first-seed and --jobs have to be at least 1", file=sys.stderr)
         return 2
     if given.smoke:
         given.seeds = 1

@@ -70,6 +70,7 @@ def _table(result: dict[str, Any], oracle: str) -> str:
         rows.append(
             [
                 label,
+                len(hits),
                 _plus_minus(hits[:, -1]),
                 f"{np.mean([r['observed_hits'] for r in runs]):.1f}",
                 f"{enhancement(hits, rate):.1f}",
@@ -80,6 +81,7 @@ def _table(result: dict[str, Any], oracle: str) -> str:
         )
     headings = [
         "contestant",
+        "seeds",
         "true hits (95% interval)",
         "hits as observed",
         "times random",
