@@ -232,6 +232,11 @@ class CompositionGP:
         x = _checked_shape(self.elements, fractions)
         return self.condition_on(x, self.predict(x)[0]) if len(x) else self
 
+    def solve(self, columns: Any) -> Any:
+        """Inverse covariance of the noisy rows, in units of the spread, times ``n x c`` columns."""
+        with one_thread(), torch.no_grad():
+            return torch.cholesky_solve(columns, self._factor)
+
     def left_out(self, groups: Sequence[str]) -> tuple[Array, Array]:
         """Predict every row from the rows of the other groups, at the parameters of the fit.
 
