@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,8 @@ from benchmarks.campaigns.harness import State, Task
 from hea_loop.acquisition import choose_batch, improve, intervals_of, log_probability_all, nearest_distance
 from hea_loop.elements import element_vector
 from hea_loop.generators import TrainingData, conditions_for_targets, generator_named
-from hea_loop.surrogates.composition_gp import CompositionGP, LinearCombination
+from hea_loop.surrogates.composition_gp import LinearCombination
+from hea_loop.surrogates.property_surrogate import PropertySurrogate
 
 __all__ = ["GeneratorAlone", "HeaLoop"]
 
@@ -23,19 +23,6 @@ _AVERAGED: Final = ("shear_modulus", "poisson_ratio")
 _GENERATOR: Final = "flow-matching"
 _OPTIONS: Final = {"steps": 400}
 """A campaign starts from 20 alloys; longer training on so few changes nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Processes:
-    """One Gaussian process per property, as :func:`hea_loop.acquisition.choose_batch` wants a surrogate."""
-
-    of: dict[str, CompositionGP]
-
-    def predict(self, fractions: Array) -> dict[str, tuple[Array, Array]]:
-        return {name: process.predict(fractions) for name, process in self.of.items()}
-
-    def condition_on_pending(self, fractions: Array) -> Self:
-        return type(self)({n: process.condition_on_pending(fractions) for n, process in self.of.items()})
 
 
 def _generated(task: Task, state: State, number: int, seed: int) -> Array:
@@ -84,7 +71,7 @@ class HeaLoop:
         self._generated, self._uniform, self._improved = generated, uniform, improved
         self._formulas = formulas
         self._intervals = intervals_of(task.targets)
-        self._last: dict[str, CompositionGP] = {}
+        self._last: PropertySurrogate | None = None
 
     def propose(self, state: State, number: int) -> Array:
         """Learn, generate and choose; see :class:`benchmarks.campaigns.harness.Contestant`."""
@@ -103,23 +90,21 @@ class HeaLoop:
         )
         return candidates[chosen]
 
-    def _fitted(self, state: State) -> _Processes:
-        for name, values in state.values.items():
-            prior: Any = None
-            if self._formulas and name in _AVERAGED:
-                prior = LinearCombination(tuple(element_vector(self._task.elements, name)))
-            self._last[name] = CompositionGP.fit(
-                self._task.elements,
-                state.fractions,
-                values,
-                prior_mean=prior,
-                noise=self._task.noise[name] or None,
-                seed=self._seed,
-                start=self._last.get(name),
-            )
-        return _Processes(dict(self._last))
+    def _fitted(self, state: State) -> PropertySurrogate:
+        averaged = [n for n in state.values if self._formulas and n in _AVERAGED]
+        elements = self._task.elements
+        self._last = PropertySurrogate.fit(
+            elements,
+            state.fractions,
+            state.values,
+            prior_means={n: LinearCombination(tuple(element_vector(elements, n))) for n in averaged},
+            noise={n: sigma for n, sigma in self._task.noise.items() if sigma > 0},
+            start=self._last,
+            seed=self._seed,
+        )
+        return self._last
 
-    def _candidates(self, state: State, surrogate: _Processes, rng: np.random.Generator) -> Array:
+    def _candidates(self, state: State, surrogate: PropertySurrogate, rng: np.random.Generator) -> Array:
         if self._task.pool is not None:
             return _free(self._task, state)
         drawn = self._task.palette.sample_uniform(self._uniform, rng)
