@@ -65,6 +65,7 @@ def one_run(
         "observed_hits": int(run.observed[-1]),
         "failed": run.failed,
         "repeated": run.repeated,
+        "too_near": run.too_near,
         "seconds": round(sum(run.seconds), 1),
         "seconds_of_a_round": round(float(np.median(run.seconds)), 2),
     }
