@@ -45,11 +45,11 @@ class _Setting(NamedTuple):
 
 # a pool has 20 hits, so that a long budget would exhaust it
 _SETTINGS: Final = {
-    "rare-hit": _Setting("rare-hit", 10, 12),
+    "rare-hit": _Setting("rare-hit", 8, 10),
     "ternary-pool": _Setting("ternary-pool", 8, 8),
-    "rare-hit-7": _Setting("rare-hit-7", 10, 12),
-    "rare-hit-9": _Setting("rare-hit-9", 10, 12),
-    "rare-hit-two-fidelities": _Setting("rare-hit", 10, 12, two_fidelities=True),
+    "rare-hit-7": _Setting("rare-hit-7", 8, 10),
+    "rare-hit-9": _Setting("rare-hit-9", 8, 10),
+    "rare-hit-two-fidelities": _Setting("rare-hit", 8, 10, two_fidelities=True),
 }
 _MINIMUM_DISTANCE: Final = 0.05
 
