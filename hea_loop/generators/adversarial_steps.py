@@ -60,11 +60,12 @@ class _LookedAhead:
     """One unrolled update of the critic: what it made, and what its derivative needs."""
 
     def __init__(self, critic: FeedForward, coefficients: Any, like: Any, rows: slice) -> None:
-        self.slope = ScoreGradient(critic, coefficients, len(like), rows=rows, second=True)
+        members = len(like)
+        self.slope = ScoreGradient(critic, coefficients, members, rows=rows, second=True)
         self.moment, self.root, self.change, self.unclipped, self.kept = (
             torch.empty_like(like) for _ in range(5)
         )
-        self.new = Parameters(critic, torch.empty_like(like))
+        self.new = Parameters.zeros(critic, members, like)
 
 
 class UnrolledSteps:
@@ -106,7 +107,8 @@ class UnrolledSteps:
         batch_size: int,
     ) -> None:
         e, b, m = len(theta), batch_size, generator.sizes[-1]
-        self.theta, self.phi = Parameters(generator, theta.clone()), Parameters(critic, phi.clone())
+        self.theta, self.phi = Parameters(generator, theta), Parameters(critic, phi)
+        theta, phi = self.theta.flat, self.phi.flat
         if rule.clip is not None:
             self.phi.flat.clamp_(-rule.clip, rule.clip)
         self._descent, self._rule = _Descent(descent, theta), _Descent(rule, phi)
@@ -127,7 +129,7 @@ class UnrolledSteps:
         self._logits, self._alloys = (theta.new_zeros(e, batches * b, m) for _ in range(2))
         self._last_alloys, self._all_alloys = self._alloys[:, last], self._alloys.view_as(self._false)
         self._adjoints = [theta.new_zeros(e, b, w) for w in generator.sizes[1:-1]]
-        self._slope = Parameters(generator, torch.zeros_like(theta))
+        self._slope = Parameters.zeros(generator, e, theta)
 
         share = theta.new_full((b,), 1 / b)
         distance = torch.cat([-share, share])  # minus the estimate of the Wasserstein distance
@@ -140,7 +142,7 @@ class UnrolledSteps:
         self._logit_gradient, self._alloy_gradient = (theta.new_zeros(e, b, m) for _ in range(2))
         self._mean_gradient = theta.new_zeros(e, b, 1)
         self._nu, self._work = torch.zeros_like(phi), torch.empty_like(phi)
-        self._along = Parameters(critic, torch.empty_like(phi))
+        self._along = Parameters.zeros(critic, e, phi)
         self._graph: Any = None
 
     def state(self) -> list[Any]:

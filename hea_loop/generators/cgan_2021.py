@@ -164,7 +164,7 @@ class Cgan2021:
         every = max(1, o.steps // _CURVE_POINTS)
 
         def look(step: int) -> None:
-            for e, (member, weights) in enumerate(zip(members, steps.theta.flat.cpu(), strict=True)):
+            for e, (member, weights) in enumerate(zip(members, steps.theta.values.cpu(), strict=True)):
                 point = {
                     "step": float(step),
                     "wasserstein_estimate": -float(steps.critic_loss[e]),
