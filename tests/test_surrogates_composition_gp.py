@@ -159,3 +159,9 @@ def test_rows_without_a_value_are_left_out(rows):
 def test_rows_that_make_no_sense_are_refused(fractions, values, noise, said):
     with pytest.raises(InputError, match=said):
         CompositionGP.fit(ELEMENTS, fractions, values, noise=noise)
+
+
+def test_every_row_can_be_a_group_of_its_own(rows, scattered):
+    mean, sigma = scattered.left_out([str(i) for i in range(60)])
+    assert mean.shape == sigma.shape == (60,)
+    assert np.all(sigma > 0)

@@ -98,6 +98,7 @@ class Run:
         jobs: Jobs asked for.
         failed: Of these, without an answer.
         repeated: Of these, asked for before.
+        too_near: True hits among answered jobs that do not count, as too near to one that does.
         seconds: The contestant's own time in s for each round.
         fractions: What it asked for, ``budget x m``.
     """
@@ -107,6 +108,7 @@ class Run:
     jobs: int
     failed: int
     repeated: int
+    too_near: int
     seconds: list[float]
     fractions: Array
 
@@ -154,12 +156,14 @@ def run_campaign(
     seen = oracle.inside(
         {n: np.array([np.nan if a.values is None else a.values[n] for a in asked]) for n in targets}
     )
+    hits = distinct(rows, true, minimum_distance)
     return Run(
-        hits=distinct(rows, true, minimum_distance),
+        hits=hits,
         observed=distinct(rows, seen, minimum_distance),
         jobs=len(asked),
         failed=int((~answered).sum()),
         repeated=len(rows) - len(np.unique(np.vstack([oracle.start(seed), rows]), axis=0)) + initial,
+        too_near=int(true.sum() - hits[-1]),
         seconds=seconds,
         fractions=rows,
     )

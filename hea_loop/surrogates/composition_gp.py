@@ -34,7 +34,6 @@ _MOST_TO_TUNE: Final = 500
 """Rows that the parameters are fitted on, drawn at random from more: the cost of a step grows with the cube."""
 
 _ITERATIONS: Final = 40
-_NOISE: Final = 0.1  # learned noise to start from, in units of the spread
 _PRIOR_ROWS: Final = 4.0  # weight, in rows, of a spread that is expected beforehand
 _NORMAL_95: Final = 1.959963984540054
 _WIDENING: Final = (0.5, 5.0)  # beyond these the model, not its scale, is wrong
@@ -98,6 +97,8 @@ class CompositionGP:
         noise: Array | float | None = None,
         seed: int = 0,
         spread: float | None = None,
+        scales: tuple[float, float] | None = None,
+        starting_noise: float = 0.1,
         start: CompositionGP | None = None,
     ) -> CompositionGP:
         """Learn from rows; the same arguments and versions give the same model, bit by bit.
@@ -115,6 +116,9 @@ class CompositionGP:
             seed: Of the draw of rows.
             spread: Standard deviation of the difference from the prior mean that is expected beforehand; it
                 counts as much as four rows. None: the rows' own.
+            scales: Offset from the prior mean and spread, given instead of taken from the rows.
+            starting_noise: Standard deviation of the learned noise to start from (with fewer than 15 rows: to
+                stay at), in units of the spread, from 0.001 to 1.
             start: An earlier model of the same elements whose parameters the fit starts from.
 
         Raises:
@@ -127,13 +131,12 @@ class CompositionGP:
             inputs = torch.as_tensor(x)
             with torch.no_grad():
                 difference = y - (prior_mean(inputs).numpy() if prior_mean is not None else 0.0)
-            offset = float(difference.mean())
-            scale = _scale(difference, spread)
+            offset, scale = scales or (float(difference.mean()), _scale(difference, spread))
             targets = torch.as_tensor((difference - offset) / scale)
             learned = torch.as_tensor(np.isnan(given).astype(float))
             known = torch.as_tensor(np.nan_to_num(given / scale) ** 2)
             kernel = CompositionKernel(symbols)
-            log_noise = float(np.log(_NOISE))
+            log_noise = float(np.log(starting_noise))
             if start is not None:
                 _same_elements(symbols, start.elements)
                 kernel.load_state_dict(start._kernel.state_dict())  # noqa: SLF001 - the same class
@@ -229,6 +232,11 @@ class CompositionGP:
         x = _checked_shape(self.elements, fractions)
         return self.condition_on(x, self.predict(x)[0]) if len(x) else self
 
+    def solve(self, columns: Any) -> Any:
+        """Inverse covariance of the noisy rows, in units of the spread, times ``n x c`` columns."""
+        with one_thread(), torch.no_grad():
+            return torch.cholesky_solve(columns, self._factor)
+
     def left_out(self, groups: Sequence[str]) -> tuple[Array, Array]:
         """Predict every row from the rows of the other groups, at the parameters of the fit.
 
@@ -255,10 +263,11 @@ class CompositionGP:
             inverse = torch.cholesky_inverse(self._factor)
             missed, sigma = np.empty(len(names)), np.empty(len(names))
             for name in np.unique(names):
-                rows = torch.as_tensor(np.flatnonzero(names == name))
+                held = np.flatnonzero(names == name)
+                rows = torch.as_tensor(held)
                 covariance = torch.linalg.inv(inverse[rows][:, rows])
-                missed[rows] = (covariance @ self._weights[rows]).numpy()
-                sigma[rows] = covariance.diagonal().clamp_min(1e-12).sqrt().numpy()
+                missed[held] = (covariance @ self._weights[rows]).numpy()
+                sigma[held] = covariance.diagonal().clamp_min(1e-12).sqrt().numpy()
             observed = self._in_units(self.fractions, self.differences).numpy()
         return observed - self.spread * missed, self.spread * sigma
 
