@@ -16,6 +16,23 @@ __all__ = ["GENERATORS", "generator_from_checkpoint", "generator_named"]
 
 GENERATORS: Final[dict[str, tuple[str, str, str]]] = {
     "cgan-2021": ("hea_loop.generators.cgan_2021", "Cgan2021", "Cgan2021Options"),
+    "flow-matching": ("hea_loop.generators.flow_matching", "FlowMatching", "FlowMatchingOptions"),
+    "cwgan-gp": ("hea_loop.generators.cwgan_gp", "CwganGp", "CwganGpOptions"),
+    "cvae": ("hea_loop.generators.cvae", "Cvae", "CvaeOptions"),
+    "cgan-property": ("hea_loop.generators.cgan_property", "CganProperty", "CganPropertyOptions"),
+    "random": ("hea_loop.generators.controls_sampling", "RandomAlloys", "RandomOptions"),
+    "neighbour-jitter": (
+        "hea_loop.generators.controls_sampling",
+        "NeighbourJitter",
+        "NeighbourJitterOptions",
+    ),
+    "nsga2": ("hea_loop.generators.controls_nsga2", "Nsga2", "Nsga2Options"),
+    "cma-es": ("hea_loop.generators.controls_cma_es", "CmaEs", "CmaEsOptions"),
+    "surrogate-gradient": (
+        "hea_loop.generators.controls_gradient",
+        "SurrogateGradient",
+        "SurrogateGradientOptions",
+    ),
 }
 """Name to (module, generator class, pydantic class of its options). The module, and torch with it, is imported only
 when one is made; the generator class is called with the options."""

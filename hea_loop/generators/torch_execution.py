@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -56,8 +57,19 @@ def packed(kind: str, values: Mapping[str, Any]) -> bytes:
         values: Tensors, numbers, texts, lists and dicts of them.
     """
     buffer = io.BytesIO()
-    torch.save({"format": kind, **values}, buffer)
+    torch.save(_canonical({"format": kind, **values}), buffer)
     return buffer.getvalue()
+
+
+def _canonical(value: Any) -> Any:
+    """Equal texts made one object: pickle tells one object twice from two equal ones, and the bytes would differ."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, Mapping):
+        return {_canonical(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return value
 
 
 def unpacked(kind: str, content: bytes) -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""What the searching controls share: the property model, the error they minimise, and how little it costs to be fit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from hea_loop.generators.answering import Learned, StoredGenerator
+from hea_loop.generators.condition_code import ConditionCode
+from hea_loop.generators.property_models import PropertyModel, property_model
+from hea_loop.generators.protocol import Progress, TrainingData
+from hea_loop.generators.training_metrics import training_metrics
+
+__all__ = ["PropertySearch", "distinct_requests", "untouched_global_noise"]
+
+Array = NDArray[np.float64]
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+_PROBES = 3  # a search takes its time for each condition, so fewer are measured
+_ANSWERS = 12
+
+
+class PropertySearch(StoredGenerator[OptionsT]):
+    """A control that searches compositions for each condition with the property model of the data.
+
+    There is nothing to train beyond that model; the curve has the one point of how well it gives the data back.
+    """
+
+    _model: PropertyModel | None = None
+
+    def _learn(
+        self, data: TrainingData, seed: int, _where: Any, progress: Progress | None
+    ) -> tuple[Learned, list[dict[str, float]]]:
+        model = property_model(data, seed=seed)
+        gap = (model.values(data.fractions) - data.conditions) / ConditionCode.of(data.conditions).scale
+        point = {"step": 1.0, "model_error": float(np.nanmean(np.abs(gap)))}
+        if progress is not None:
+            progress(1, 1, point)
+        return {"property_model": model.state()}, [point]
+
+    def _adopt(self, data: TrainingData, learned: Learned) -> None:
+        super()._adopt(data, learned)
+        self._model = PropertyModel.from_state(learned["property_model"])
+
+    def _metrics(self, data: TrainingData, seed: int) -> dict[str, Any]:
+        return training_metrics(self, data, seed=seed, probes=_PROBES, answers=_ANSWERS, on_probes_only=True)
+
+    def _errors(self, x: Array, wanted: Array) -> Array:
+        """Distance of each property from what is wanted in units of its spread, ``n x p``; zero where open."""
+        data = self._trained()
+        assert self._model is not None  # noqa: S101 - set wherever the data are
+        gap = np.abs(self._model.values(x) - wanted) / ConditionCode.of(data.conditions).scale
+        out: Array = np.where(np.isfinite(wanted), gap, 0.0)
+        # a formula without a value there (the root of a negative number): as far off as nothing real is
+        return np.nan_to_num(out, nan=1e6, posinf=1e6)
+
+    def _error_tensor(self, x: Any, wanted: Any, scale: Any) -> Any:
+        """Sum of squared distances, shape ``n``, differentiable in ``x``."""
+        assert self._model is not None  # noqa: S101 - set wherever the data are
+        known = torch.isfinite(wanted)
+        gap = (self._model(x) - torch.where(known, wanted, 0.0)) / scale
+        return torch.where(known, gap, 0.0).square().sum(dim=1)
+
+
+def distinct_requests(wanted: Array) -> list[tuple[Array, NDArray[np.int_]]]:
+    """Equal conditions together: (condition ``p``, rows that ask for it), in the order of first appearance."""
+    groups: dict[bytes, list[int]] = {}
+    for row, condition in enumerate(wanted):
+        groups.setdefault(np.where(np.isnan(condition), np.nan, condition + 0.0).tobytes(), []).append(row)
+    return [(wanted[rows[0]], np.array(rows)) for rows in groups.values()]
+
+
+@contextmanager
+def untouched_global_noise() -> Iterator[None]:
+    """Put the global random states of Python and numpy back, for packages that seed or draw from them."""
+    ours, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 - theirs, to put it back
+    try:
+        yield
+    finally:
+        random.setstate(ours)
+        np.random.set_state(numpys)  # noqa: NPY002
