@@ -226,7 +226,7 @@ def test_an_ensemble_that_does_not_fit_together_is_refused(data, seeds, said):
 
 def test_members_of_other_options_are_refused():
     one, other = Cgan2021(), Cgan2021(Cgan2021Options(width=8))
-    with pytest.raises(InputError, match="other options"):
+    with pytest.raises(InputError, match="options that differ"):
         Cgan2021.fit_together([one, other], [alloys()] * 2, [1, 2])
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from hea_loop.generators.captured import captured
 from hea_loop.generators.explicit_gradients import Parameters, ScoreGradient, backward, forward
 from hea_loop.generators.feed_forward import FeedForward
 from hea_loop.generators.unrolling import DescentRule
@@ -143,7 +144,7 @@ class UnrolledSteps:
         self._mean_gradient = theta.new_zeros(e, b, 1)
         self._nu, self._work = torch.zeros_like(phi), torch.empty_like(phi)
         self._along = Parameters.zeros(critic, e, phi)
-        self._graph: Any = None
+        self._launch = self._advance
 
     def state(self) -> list[Any]:
         """Every tensor that a step carries on to the next."""
@@ -157,39 +158,13 @@ class UnrolledSteps:
         """
         self._descent.minus_rate.fill_(-self._rates[0] * left)
         self._rule.minus_rate.fill_(-self._rates[1] * left)
-        if self._graph is None:
-            self._advance()
-        else:
-            self._graph.replay()
+        self._launch()
 
     def capture(self) -> bool:
-        """Capture the step as a CUDA graph, so that one launch does all of it; nothing is trained by this.
-
-        Returns:
-            Whether it was captured: not on a CPU, nor where CUDA refuses; steps are launched one by one then.
-        """
-        where = self.theta.flat.device
-        if where.type != "cuda":
-            return False
-        kept = [tensor.clone() for tensor in self.state()]
-        try:
-            with torch.cuda.device(where):
-                aside = torch.cuda.Stream()
-                aside.wait_stream(torch.cuda.current_stream())
-                with torch.cuda.stream(aside):
-                    for _ in range(
-                        3
-                    ):  # cuBLAS makes its workspaces in the first calls, which a capture forbids
-                        self._advance()
-                torch.cuda.current_stream().wait_stream(aside)
-                graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(graph):
-                    self._advance()
-        except RuntimeError:
-            graph = None
-        for tensor, before in zip(self.state(), kept, strict=True):
-            tensor.copy_(before)
-        self._graph = graph
+        """Capture the step as a CUDA graph where that can be; see :func:`hea_loop.generators.captured.captured`."""
+        graph = captured(self._advance, self.state())
+        if graph is not None:
+            self._launch = graph.replay
         return graph is not None
 
     def _advance(self) -> None:
