@@ -46,7 +46,7 @@ _PACKAGES: Final = (
     "torch",
     "numpy",
     "scipy",
-    "scikit-learn",
+    "gpytorch",
     "pymatgen",
     "prefect",
     "sqlalchemy",
