@@ -69,13 +69,20 @@ def _print_results(results: CampaignResults) -> None:
 
 def _judged(session: Session, name: str) -> dict[str, Any]:
     """What the targets asked for before the first iteration, and the same of what was found."""
-    from db.campaigns import specification
     from db.found import found_by_target
     from db.results import campaign_candidates, campaign_or_latest
 
     row = campaign_or_latest(session, name)
-    found = found_by_target(specification(row), campaign_candidates(session, name))
+    found = found_by_target(row.spec, campaign_candidates(session, name))
     return {"feasibility": row.feasibility, "found": found.to_json()}
+
+
+def _print_judged(judged: Mapping[str, Any]) -> None:
+    before, costliest = judged["feasibility"], judged["found"]["costliest"]
+    if before is not None:
+        print_text(f"judged {before['verdict']} before the first iteration: {before['reason']}")
+    if costliest is not None:
+        print_text(f"of what was found the costliest target is {costliest['name']}: {costliest['reason']}")
 
 
 def run(
@@ -163,6 +170,7 @@ def status(
         note("the store has no campaign yet: start one with `hea-loop run`")
     for result in results:
         _print_results(result)
+        _print_judged(judged[result.campaign])
         pending = result.totals["pending"]
         if pending:
             print_text(f"{pending} candidates are not decided or validated yet")

@@ -45,6 +45,7 @@ def feasibility(
     from app.targets_input import elements_palette, parse_targets, targets_of
     from hea_loop.campaign import load_campaign
     from hea_loop.errors import InputError
+    from hea_loop.prediction import PREDICTED_PROPERTIES
 
     if campaign is not None and (target or elements):
         name, value = ("--target", (target or [""])[0]) if target else ("--elements", elements)
@@ -62,6 +63,8 @@ def feasibility(
     else:
         spec = load_campaign(quickstart_file() if campaign is None else campaign)
         targets, palette = targets_of(spec), spec.design_space()
+    if figure is not None and not set(targets) & set(PREDICTED_PROPERTIES):
+        raise InputError("--figure", str(figure), "has no predicted target to draw", "leave it out")
     found = judge(
         palette,
         targets,

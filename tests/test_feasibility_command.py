@@ -66,7 +66,15 @@ def test_answers_of_a_strategy_lie_in_the_palette_with_their_novelty() -> None:
     rows = ended.json["compositions"]
     assert len({row["composition"] for row in rows}) == 7
     for row in rows:
-        assert set(parse_composition(row["composition"]).elements) <= {"Hf", "Mo", "Nb", "Ta", "Ti", "W", "Zr"}
+        assert set(parse_composition(row["composition"]).elements) <= {
+            "Hf",
+            "Mo",
+            "Nb",
+            "Ta",
+            "Ti",
+            "W",
+            "Zr",
+        }
         g = row["values"]["shear_modulus"]
         assert g["inside"] == row["inside"] == (50 <= g["value"] <= 80)
         assert g["fidelity"] == "prediction"

@@ -83,7 +83,7 @@ def test_what_was_found_agrees_with_the_candidates_and_stands_in_the_report(stor
         with store.read() as session:
             candidates = campaign_candidates(session, "example")
             spec = parse_campaign(candidates and row.spec)
-            found = found_by_target(spec, candidates)
+            found = found_by_target(spec.model_dump(mode="json"), candidates)
             page = build_report(session, "example")
     validated = [c for c in candidates if c.state == "validated" and c.origin == "strategy"]
     facts = [c.best("density") for c in validated]

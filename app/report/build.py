@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from app.output import number
 from app.report.drawings import Drawing, draw_all, interval_of
 from app.report.names import FIDELITY_NAMES, shown_name, shown_unit
-from db.campaigns import specification
 from db.found import found_by_target
 from db.material_facts import LiteratureIndex, Neighbour, phases_at_temperatures
 from db.models import Campaign
@@ -241,7 +240,7 @@ class _AskedFor:
 def _asked_for(campaign: Campaign, candidates: Sequence[CandidateResult]) -> tuple[list[_AskedFor], str]:
     """Rows of the table of feasibility, before and after, and what cost most of what was found."""
     before = {t["name"]: t for t in (campaign.feasibility or {}).get("targets", [])}
-    found = found_by_target(specification(campaign), candidates)
+    found = found_by_target(campaign.spec, candidates)
     rows = []
     for name, share in found.shares.items():
         told = before.get(name, {})
