@@ -224,7 +224,8 @@ def _descend(evaluate: Evaluate, target: Array, scale: Array, start: Array) -> A
     )
     stopping: Any = {"maxiter": 60, "ftol": 1e-6}
     bounds_of: Any = [(0.0, 1.0)] * m + [(0.0, None)]
-    found: Any = minimize(
+    solve: Any = minimize  # the overloads of scipy's stubs know no gradient of this type
+    found = solve(
         lambda z: float(z[m]),
         np.append(start, worst),
         jac=lambda _: on_last,
