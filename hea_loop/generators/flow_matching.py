@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import ndtr
 
 from hea_loop.errors import InputError
 from hea_loop.generators.allowed_region import AllowedRegion, project_on_bounds
@@ -86,6 +87,11 @@ class FlowMatchingOptions(BaseModel):
     reluctance: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 10.0
     """Among draws that meet the condition, one moved by steering by d (total variation) is kept with a weight
     exp(-reluctance d)."""
+    caution: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 4.0
+    """Likewise a weight P^caution, P the probability, by the learned models' own uncertainty, that its learned
+    properties hold within the margin; 0 is none. Formulas have no uncertainty here."""
+    margin: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.05
+    """Relative error within which a learned property is to hold, for the caution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,22 +332,41 @@ class FlowMatching:
         x = steered.numpy()
         moved = 0.5 * np.abs(x - start).sum(axis=1)
         nearest = 0.5 * torch.cdist(steered, torch.as_tensor(data.fractions), p=1).min(dim=1).values.numpy()
-        kept = self._choice(gap.numpy(), moved, nearest, draws, rng)
+        doubt = self._doubt(model, repeated, x, gap.numpy())
+        kept = self._choice(gap.numpy(), moved, nearest, doubt, draws, rng)
         out: Array = x.reshape(len(wanted), draws, -1)[np.arange(len(wanted)), kept]
         return out
 
+    def _doubt(self, model: PropertyModel, wanted: Array, x: Array, gap: Array) -> Array:
+        """Minus the logarithm of the probability that the learned properties hold within the margin; shape ``n``.
+
+        Only of the draws that meet their condition; the properties are taken as independent and normal, in their
+        coordinates. Zero where all conditions are formulas.
+        """
+        out = np.zeros(len(x))
+        rows = np.flatnonzero(gap <= self.options.tolerance)
+        if not self.options.caution or not len(rows) or set(model.names) <= set(model.closed_form):
+            return out
+        deviation = model.deviations(x[rows])
+        asked = np.isfinite(wanted[rows]) & (deviation > 0)
+        size = np.where([n in model.logarithmic for n in model.names], 1.0, np.abs(wanted[rows]))
+        ratio = self.options.margin * size / np.where(asked, deviation, 1.0)
+        chance = np.where(asked, 2 * ndtr(ratio) - 1, 1.0)
+        out[rows] = -np.log(np.maximum(chance, 1e-12)).sum(axis=1)
+        return out
+
     def _choice(
-        self, gap: Array, moved: Array, nearest: Array, draws: int, rng: np.random.Generator
+        self, gap: Array, moved: Array, nearest: Array, doubt: Array, draws: int, rng: np.random.Generator
     ) -> NDArray[np.intp]:
         """Which draw is kept for each condition.
 
         At random among those that meet the condition and are new, by weights that fall with how far steering
-        had to move them; else among those that meet it; else the nearest. The random choice is the greatest of
+        had to move them and with the model's doubt; else among those that meet it; else the nearest. The random choice is the greatest of
         log weight plus Gumbel noise.
         """
         o = self.options
         met = gap <= o.tolerance
-        chance = rng.gumbel(size=len(gap)) - o.reluctance * moved
+        chance = rng.gumbel(size=len(gap)) - o.reluctance * moved - o.caution * doubt
         tier = np.where(met & (nearest >= NOVELTY_DISTANCE), 0, np.where(met, 1, 2))
         chance = np.where(met, chance, -gap)
         order = np.lexsort((-chance, tier, np.repeat(np.arange(len(gap) // draws), draws)))

@@ -233,17 +233,22 @@ class PropertyModel:
             out: Array = self(torch.as_tensor(np.asarray(fractions, dtype=np.float64))).numpy()
         return out
 
-    def sigma(self, fractions: Array) -> Array:
-        """Standard deviation of each learned property, ``n x p`` in units; zero where the formula is the property.
-
-        That of a property learned in its logarithm is to first order, value times deviation of the logarithm.
-        """
+    def deviations(self, fractions: Array) -> Array:
+        """Standard deviation of each learned property's coordinate, ``n x p``; zero of a formula."""
         x = np.asarray(fractions, dtype=np.float64)
         out = np.zeros((len(x), len(self.names)))
         for j, name in enumerate(self.names):
             if name in self._learned:
-                mean, deviation = self._learned[name].predict(x)
-                out[:, j] = deviation * (np.exp(mean) if name in self.logarithmic else 1.0)
+                out[:, j] = self._learned[name].predict(x)[1]
+        return out
+
+    def sigma(self, fractions: Array) -> Array:
+        """The same in the properties' units; of a logarithm to first order, value times its deviation."""
+        out = self.deviations(fractions)
+        values = self.values(fractions)
+        for j, name in enumerate(self.names):
+            if self._is_logarithm(name):
+                out[:, j] *= values[:, j]
         return out
 
     def state(self) -> dict[str, Any]:
