@@ -2,7 +2,7 @@
 
     python -m benchmarks.campaigns --contestant hea-loop --seeds 1 --json    # one contestant, one seed
     python -m benchmarks.campaigns --smoke                                   # everybody, two rounds
-    python -m benchmarks.campaigns --write                                   # the benchmark, results and pictures
+    python -m benchmarks.campaigns --out docs/results/campaigns.json         # the benchmark
     python -m benchmarks.campaigns --tables docs/results/campaigns.json      # tables and pictures from results
 
 Everyone starts from the same alloys, has the same number of jobs in rounds of the same size, and asks the same

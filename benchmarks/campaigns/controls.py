@@ -62,7 +62,7 @@ class Nsga2:
         upper = np.array(self._task.palette.upper) / 1000
 
         class OnSimplex(Repair):  # type: ignore[misc]
-            def _do(self, problem: Any, X: Array, **_: Any) -> Array:
+            def _do(self, _: Any, X: Array, **__: Any) -> Array:
                 return X / np.maximum(X.sum(axis=1, keepdims=True), 1e-9)
 
         worst = violations(state.values, self._task.targets)
@@ -95,6 +95,7 @@ class CmaEs:
     def __init__(self, task: Task, seed: int) -> None:
         self._task, self._seed = task, seed
         self._es: Any = None
+        self._generation = max(task.batch, 6)  # of fewer it cannot learn a covariance
         self._asked: list[tuple[bytes, Array]] = []
 
     def propose(self, state: State, number: int) -> Array:
@@ -106,11 +107,16 @@ class CmaEs:
         cost = violations(state.values, self._task.targets).sum(axis=1)
         if self._es is None:
             upper = (np.array(self._task.palette.upper) / 1000).tolist()
-            options = {"bounds": [0, upper], "popsize": number, "seed": self._seed + 1, "verbose": -9}
+            options = {
+                "bounds": [0, upper],
+                "popsize": self._generation,
+                "seed": self._seed + 1,
+                "verbose": -9,
+            }
             self._es = cma.CMAEvolutionStrategy(state.fractions[np.argmin(cost)], self._SIGMA, options)
         answered = {row.tobytes(): c for row, c in zip(np.rint(1000 * state.fractions), cost, strict=True)}
         ready = [(x, answered[key]) for key, x in self._asked if key in answered]
-        if len(ready) >= number:
+        if len(ready) >= self._generation:
             self._es.tell([x for x, _ in ready], [c for _, c in ready])
             failed = {row.tobytes() for row in np.rint(1000 * state.failed)}
             self._asked = [a for a in self._asked if a[0] not in answered and a[0] not in failed]

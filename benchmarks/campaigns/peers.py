@@ -6,6 +6,7 @@ the pending alloys, the targets, and the standard deviation of the noise where t
 
 from __future__ import annotations
 
+import gc
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,21 +21,22 @@ from benchmarks.campaigns.harness import State, Task
 __all__ = ["Ax", "BayBe", "BoTorch"]
 
 Array = NDArray[np.float64]
-_TRACE = 0.0005
+
+_EFFORT = {"batch_limit": 6, "maxiter": 40, "n_burnin": 200, "n_thinning": 2}
+"""Options of optimize_acqf: as good a maximum as 10 restarts of 100 iterations in a third of the time."""
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the warnings and log lines of third parties: numerical jitter, retried fits, their own deprecations."""
-    logger = logging.getLogger("ax")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)
 
 
 @contextmanager
@@ -47,6 +49,16 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """Leave what exists out of garbage collection: baybe collects at each of its many class definitions."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 class BoTorch:
     """BoTorch: one SingleTaskGP per property and the batch probability of feasibility, or of improvement.
 
@@ -56,8 +68,9 @@ class BoTorch:
     raw samples, 40 iterations), as in its tutorials; in a pool by optimize_acqf_discrete.
     """
 
-    def __init__(self, task: Task, seed: int, *, acquisition: str = "feasibility") -> None:
+    def __init__(self, task: Task, seed: int, *, acquisition: str = "feasibility", restarts: int = 6) -> None:
         self._task, self._seed, self._acquisition = task, seed, acquisition
+        self._restarts = restarts
 
     def propose(self, state: State, number: int) -> Array:
         """Fit and optimise; see :class:`benchmarks.campaigns.harness.Contestant`."""
@@ -78,17 +91,11 @@ class BoTorch:
                     acquisition,
                     bounds=torch.stack([torch.zeros(m, dtype=torch.float64), upper]),
                     q=number,
-                    num_restarts=6,
+                    num_restarts=self._restarts,
                     raw_samples=256,
                     equality_constraints=[(torch.arange(m), torch.ones(m, dtype=torch.float64), 1.0)],
                     sequential=True,
-                    options={
-                        "batch_limit": 6,
-                        "maxiter": 40,
-                        "n_burnin": 200,
-                        "n_thinning": 2,
-                        "seed": 1000 * self._seed + state.round,
-                    },
+                    options=_EFFORT | {"seed": 1000 * self._seed + state.round},
                 )
         return np.asarray(found.detach().numpy())
 
@@ -155,8 +162,9 @@ class Ax:
     the others leave, which two inequalities keep within its bounds. The initial alloys are attached and completed.
     """
 
-    def __init__(self, task: Task, seed: int, *, constrained: bool = True) -> None:
+    def __init__(self, task: Task, seed: int, *, constrained: bool = True, restarts: int = 6) -> None:
         self._task, self._seed, self._constrained = task, seed, constrained
+        self._restarts = restarts
         self._client: Any = None
         self._trials: dict[bytes, list[int]] = {}
 
@@ -202,8 +210,12 @@ class Ax:
         return out | {"margin": (margins[binding], slopes[binding])}
 
     def _configured(self) -> Any:
+        from ax.adapter.registry import Generators
         from ax.api.client import Client
         from ax.api.configs import RangeParameterConfig
+        from ax.generation_strategy.generation_node import GenerationNode
+        from ax.generation_strategy.generation_strategy import GenerationStrategy
+        from ax.generation_strategy.generator_spec import GeneratorSpec
 
         client = Client(random_seed=self._seed)
         upper = np.array(self._task.palette.upper) / 1000
@@ -221,9 +233,20 @@ class Ax:
             for text in (f"{name} >= {low}", f"{name} <= {high}")
         ]
         client.configure_optimization("margin", limits if self._constrained else None)
-        client.configure_generation_strategy(
-            method="fast", initialization_budget=0, initialize_with_center=False
+        # the default node of the method "fast" (its Gaussian process and its acquisition), with the effort of the
+        # search for the maximum that BoTorch has here too: the default one takes minutes for a batch
+        effort = {"num_restarts": self._restarts, "raw_samples": 256, "options": _EFFORT}
+        node = GenerationNode(
+            name="MBM",
+            generator_specs=[
+                GeneratorSpec(
+                    generator_enum=Generators.BOTORCH_MODULAR,
+                    generator_gen_kwargs={"model_gen_options": {"optimizer_kwargs": effort}},
+                )
+            ],
+            should_deduplicate=True,
         )
+        client.set_generation_strategy(GenerationStrategy(name="MBM", nodes=[node]))
         return client
 
 
@@ -235,19 +258,20 @@ class BayBe:
     target, the recommender the package's default (qLogEI, sequential). Pending alloys are given.
     """
 
-    def __init__(self, task: Task, seed: int) -> None:
-        self._task, self._seed = task, seed
+    def __init__(self, task: Task, seed: int, *, restarts: int = 4) -> None:
+        self._task, self._seed, self._restarts = task, seed, restarts
 
     def propose(self, state: State, number: int) -> Array:
         """Fit and recommend; see :class:`benchmarks.campaigns.harness.Contestant`."""
         import pandas as pd
-        from baybe.recommenders import BotorchRecommender
 
         elements = list(self._task.elements)
-        with _quiet(), _seeded(1000 * self._seed + state.round):
+        with _frozen_heap(), _quiet(), _seeded(1000 * self._seed + state.round):
+            from baybe.recommenders import BotorchRecommender
+
             measured = pd.DataFrame(state.fractions, columns=elements).assign(**state.values)
             pending = pd.DataFrame(state.pending, columns=elements) if len(state.pending) else None
-            found = BotorchRecommender(n_restarts=4).recommend(
+            found = BotorchRecommender(n_restarts=self._restarts).recommend(
                 number, self._space(state), self._objective(), measured, pending
             )
         return np.asarray(found[elements].to_numpy(dtype=float))

@@ -7,14 +7,16 @@ from typing import Final
 
 from benchmarks.campaigns.controls import CmaEs, Nsga2, Random
 from benchmarks.campaigns.harness import Factory
-from benchmarks.campaigns.own import HeaLoop
+from benchmarks.campaigns.own import GeneratorAlone, HeaLoop
 from benchmarks.campaigns.peers import Ax, BayBe, BoTorch
 
 __all__ = ["CONTESTANTS", "DEFAULT", "MAIN", "PEERS"]
 
 CONTESTANTS: Final[dict[str, Factory]] = {
     "hea-loop": HeaLoop,
+    "hea-loop without generator": partial(HeaLoop, generated=0, uniform=4000, improved=200),
     "hea-loop without formulas": partial(HeaLoop, formulas=False),
+    "generator without acquisition": GeneratorAlone,
     "botorch": BoTorch,
     "botorch qLogNEI": partial(BoTorch, acquisition="improvement"),
     "ax": Ax,

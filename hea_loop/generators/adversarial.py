@@ -7,7 +7,7 @@ arXiv:1704.00028, eq. 3,
 
 with their Adam (algorithm 1). The networks are rectifier networks, so the gradient with respect to the input is a
 product of weight matrices and slopes, and the slopes do not change with the weights almost everywhere:
-:func:`score_and_gradient` writes it out, and one backward pass gives the penalty's gradient, not two.
+:func:`critic_gradient` writes out the gradient of the whole loss, without a graph and without a second backward pass.
 """
 
 from __future__ import annotations
@@ -21,10 +21,28 @@ import torch
 from hea_loop.generators.condition_code import hidden
 from hea_loop.generators.feed_forward import FeedForward
 
-__all__ = ["AdversarialSettings", "AdversarialTraining", "score_and_gradient", "sparsemax"]
+__all__ = ["AdversarialSettings", "AdversarialTraining", "critic_gradient", "score_and_gradient", "sparsemax"]
 
 _SLOPE: Final = 0.2  # of the leaky rectifier of FeedForward below zero
 _CURVE_POINTS: Final = 60
+_HALF: Final = 0.02  # atomic fraction at which an element counts as half present
+
+
+def _layers(network: FeedForward, parameters: Any) -> list[tuple[Any, Any]]:
+    """(weight, bias) of each layer as views of the flat tensor."""
+    parts = parameters.split([n for i, o in network.layers for n in (i * o, o)])
+    return [(parts[2 * k].view(o, i), parts[2 * k + 1]) for k, (i, o) in enumerate(network.layers)]
+
+
+def _forward(layers: list[tuple[Any, Any]], inputs: Any) -> tuple[list[Any], list[Any], Any]:
+    """What each layer reads, the rectifiers' slopes after each hidden layer, and the output."""
+    reads, slopes = [inputs], []
+    for weight, bias in layers[:-1]:
+        value = torch.addmm(bias, reads[-1], weight.t())
+        slopes.append(torch.where(value > 0, 1.0, _SLOPE))
+        reads.append(value * slopes[-1])
+    weight, bias = layers[-1]
+    return reads, slopes, torch.addmm(bias, reads[-1], weight.t())
 
 
 def score_and_gradient(network: FeedForward, parameters: Any, inputs: Any) -> tuple[Any, Any]:
@@ -32,25 +50,66 @@ def score_and_gradient(network: FeedForward, parameters: Any, inputs: Any) -> tu
 
     Args:
         network: With one output.
-        parameters: Flat tensor.
-        inputs: ``b x d``.
+        parameters: Flat tensor, without a graph.
+        inputs: ``b x d``, without a graph.
 
     Returns:
-        Scores, shape ``b``, and gradients, ``b x d``, both differentiable in the parameters.
+        Scores, shape ``b``, and gradients, ``b x d``.
     """
-    lengths = [n for i, o in network.layers for n in (i * o, o)]
-    parts = parameters.split(lengths)
-    weights = [parts[2 * k].view(o, i) for k, (i, o) in enumerate(network.layers)]
-    value, slopes = inputs, []
-    for k, weight in enumerate(weights):
-        value = torch.nn.functional.linear(value, weight, parts[2 * k + 1])
-        if k < len(weights) - 1:
-            slopes.append(torch.where(value.detach() > 0, 1.0, _SLOPE))
-            value = value * slopes[-1]
-    gradient = weights[-1].expand(len(inputs), -1)
-    for weight, slope in zip(reversed(weights[:-1]), reversed(slopes), strict=True):
+    layers = _layers(network, parameters)
+    _, slopes, out = _forward(layers, inputs)
+    gradient = layers[-1][0].expand(len(inputs), -1)
+    for (weight, _), slope in zip(reversed(layers[:-1]), reversed(slopes), strict=True):
         gradient = (gradient * slope) @ weight
-    return value[:, 0], gradient
+    return out[:, 0], gradient
+
+
+def critic_gradient(
+    network: FeedForward, parameters: Any, inputs: Any, *, bounded: int, penalty: float, out: Any
+) -> Any:
+    """Gradient of the critic's loss with respect to its parameters, written out.
+
+    The loss is ``mean D(false) - mean D(real) + penalty * mean (||grad D(between)|| - 1)^2``. With ``u_k`` the gradient
+    of D with respect to the linear output of layer k, ``u_{k-1} = s_{k-1} * (u_k W_k)``, the gradient with respect to
+    the input is ``u_0 W_0``: linear in each weight, so the penalty's gradient runs through the same products backwards.
+
+    Args:
+        network: With one output.
+        parameters: Flat tensor of shape ``d``, without a graph.
+        inputs: ``3 b`` rows: real pairs, false pairs, points between them.
+        bounded: How many of the first inputs the slope is taken in.
+        penalty: Weight of the penalty.
+        out: Flat tensor of shape ``d`` that the gradient is written to.
+
+    Returns:
+        The critic's estimate of the Wasserstein distance, a scalar tensor.
+    """
+    b = len(inputs) // 3
+    layers, target = _layers(network, parameters), _layers(network, out)
+    reads, slopes, scores = _forward(layers, inputs)
+    # the distance: back through the real and the false pairs
+    delta = torch.full((2 * b, 1), 1.0 / b, device=inputs.device)
+    delta[:b] = -1.0 / b
+    for k in range(len(layers) - 1, -1, -1):
+        torch.mm(delta.t(), reads[k][: 2 * b], out=target[k][0])
+        torch.sum(delta, dim=0, out=target[k][1])
+        if k:
+            delta = (delta @ layers[k][0]) * slopes[k - 1][: 2 * b]
+    # the penalty: down to the input, then the same products backwards
+    weights = [layers[0][0][:, :bounded], *(weight for weight, _ in layers[1:])]
+    places = [target[0][0][:, :bounded], *(weight for weight, _ in target[1:])]
+    steep = [slope[2 * b :] for slope in slopes]
+    down = [torch.ones(b, 1, device=inputs.device)]
+    for k in range(len(layers) - 1, 0, -1):
+        down.insert(0, (down[0] @ weights[k]) * steep[k - 1])
+    gradient = down[0] @ weights[0]
+    size = gradient.square().sum(dim=1, keepdim=True).add(1e-12).sqrt()
+    back = gradient * ((2 * penalty / b) * (1 - 1 / size))
+    for k in range(len(layers)):
+        places[k].addmm_(down[k].t(), back)
+        if k < len(layers) - 1:
+            back = (back @ weights[k].t()) * steep[k]
+    return scores[:b].mean() - scores[b : 2 * b].mean()
 
 
 def sparsemax(scores: Any) -> Any:
@@ -84,6 +143,7 @@ class AdversarialSettings:
     learning_rate: float
     penalty: float
     composition_weight: float
+    presence_weight: float
     hidden_share: float
     averaging: float
 
@@ -101,11 +161,20 @@ class AdversarialTraining:
         self.settings = settings
         s = settings
         self.generator = FeedForward((s.latent + 2 * p, s.width, s.width, s.width, m))
-        self.critic = FeedForward((m + 2 * p, s.width, s.width, s.width, 1))
+        self.critic = FeedForward((2 * m + 2 * p, s.width, s.width, s.width, 1))
 
     def alloys(self, parameters: Any, latent: Any, code: Any) -> Any:
         """Compositions of latent vectors ``b x latent`` and conditions ``b x 2p``: ``b x m``."""
         return sparsemax(self.generator(parameters, torch.cat([latent, code], dim=1)))
+
+    def lifted(self, fractions: Any, contrast: float) -> Any:
+        """What the critic reads of alloys, ``b x 2m``: fractions, and x / (x + 0.02) for presence.
+
+        The latter is near one where an element is present and zero where it is not; without it a trace and nothing look
+        the same to a critic of bounded slope.
+        """
+        presence = fractions / (fractions + _HALF)
+        return torch.cat([fractions * contrast, presence * self.settings.presence_weight], dim=1)
 
     def run(
         self,
@@ -134,13 +203,15 @@ class AdversarialTraining:
         noise = torch.Generator(where).manual_seed(seed + 1)
         initial = torch.Generator().manual_seed(seed)
         theta = self.generator.initialise(initial).to(where).requires_grad_()
-        phi = self.critic.initialise(initial).to(where).requires_grad_()
+        phi = self.critic.initialise(initial).to(where)
+        phi.grad = torch.zeros_like(phi)
         # Gulrajani et al., algorithm 1: beta1 = 0, beta2 = 0.9
         descent = torch.optim.Adam([theta], lr=s.learning_rate, betas=(0.0, 0.9), fused=True)
         ascent = torch.optim.Adam([phi], lr=s.learning_rate, betas=(0.0, 0.9), fused=True)
         mean = theta.detach().clone()
         contrast = s.composition_weight / max(float(fractions.std()), 1e-6)
         b, m = s.batch_size, fractions.shape[1]
+        lifted_data = self.lifted(fractions, contrast)
 
         def latent(*shape: int) -> Any:
             return torch.randn(*shape, s.latent, generator=noise, device=where)
@@ -154,22 +225,35 @@ class AdversarialTraining:
             rows = torch.randint(n, (total,), generator=noise, device=where)
             code = hidden(codes[rows], s.hidden_share, noise)
             with torch.no_grad():
-                false = self.alloys(theta, latent(total), code)
-            real_pairs = torch.cat([fractions[rows] * contrast, code], dim=1)
-            false_pairs = torch.cat([false * contrast, code], dim=1)
-            for k in range(s.critic_steps):
-                part = slice(k * b, (k + 1) * b)
-                value = self._critic_loss(phi, real_pairs[part], false_pairs[part], noise, m)
-                ascent.zero_grad()
-                value[0].backward()
-                ascent.step()
+                false = self.lifted(self.alloys(theta, latent(total), code), contrast)
+                real = lifted_data[rows]
+                shares = torch.rand(total, 1, generator=noise, device=where)
+                three = [
+                    torch.cat([x, code], dim=1).view(-1, b, 2 * m + code.shape[1])
+                    for x in (real, false, torch.lerp(false, real, shares))
+                ]
+                pairs = torch.stack(three, 1)
+                for k in range(s.critic_steps):
+                    distance = critic_gradient(
+                        self.critic,
+                        phi,
+                        pairs[k].flatten(0, 1),
+                        bounded=2 * m,
+                        penalty=s.penalty,
+                        out=phi.grad,
+                    )
+                    ascent.step()
             asked = code[-b:]
-            made = self.alloys(theta, latent(b), asked)
-            loss = -self.critic(phi.detach(), torch.cat([made * contrast, asked], dim=1)).mean()
+            made = self.lifted(self.alloys(theta, latent(b), asked), contrast)
+            with torch.no_grad():
+                score, slope = score_and_gradient(self.critic, phi, torch.cat([made, asked], dim=1))
+            # the generator's loss is minus the score; its gradient reaches the generator by way of the composition
+            loss = -(made * slope[:, : 2 * m]).sum() / b
+            value = -score.mean()
             point = {}
             if property_term is not None:
                 term = property_term(lambda z, c: self.alloys(theta, z, c), noise)
-                loss, point = loss + term, {"property_term": term.detach()}
+                loss, value, point = loss + term, value + term.detach(), {"property_term": term.detach()}
             descent.zero_grad()
             loss.backward()
             descent.step()
@@ -178,21 +262,9 @@ class AdversarialTraining:
             if step % every == 0 or step == s.steps:
                 numbers = {
                     "step": float(step),
-                    "wasserstein_estimate": float(value[1]),
-                    "generator_loss": float(loss.detach()),
+                    "wasserstein_estimate": float(distance),
+                    "generator_loss": float(value),
                     **{key: float(v) for key, v in point.items()},
                 }
                 report(step, numbers, lambda: mean.detach().cpu().clone())
         return mean.detach().cpu()
-
-    def _critic_loss(self, phi: Any, real: Any, false: Any, noise: Any, m: int) -> tuple[Any, Any]:
-        """Loss of the critic and its estimate of the Wasserstein distance."""
-        b = len(real)
-        share = torch.rand(b, 1, generator=noise, device=real.device)
-        between = share * real + (1 - share) * false
-        scores, gradients = score_and_gradient(self.critic, phi, torch.cat([real, false, between]))
-        distance = scores[:b].mean() - scores[b : 2 * b].mean()
-        # the conditions of a pair are the same on both sides, so only the composition's slope is bounded
-        slope = gradients[2 * b :, :m].square().sum(dim=1).add(1e-12).sqrt()
-        penalty = (slope - 1).square().mean()
-        return self.settings.penalty * penalty - distance, distance.detach()

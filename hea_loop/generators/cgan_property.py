@@ -40,9 +40,11 @@ class CganPropertyOptions(CwganGpOptions):
     """Updates of the generator."""
     critic_steps: Annotated[int, Field(ge=1, le=100)] = 2
     """Updates of the critic for each of the generator."""
+    presence_weight: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 3.0
+    """Weight of whether an element is present in the critic's input."""
     property_weight: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 10.0
     """Weight of the property term beside the critic's score."""
-    property_batch: Annotated[int, Field(ge=1, le=65536)] = 256
+    property_batch: Annotated[int, Field(ge=1, le=65536)] = 128
     """Conditions per update at which the property term is taken."""
 
 

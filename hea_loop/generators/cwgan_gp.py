@@ -48,6 +48,9 @@ class CwganGpOptions(BaseModel):
     """Weight of the gradient penalty (10 in the paper)."""
     composition_weight: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
     """Weight of the fractions, in units of their spread, beside the standardised properties in the critic's input."""
+    presence_weight: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 1.0
+    """Weight of whether an element is present, x / (x + 0.02), in the critic's input: the larger, the truer the
+    numbers of elements and the looser the condition."""
     hidden_share: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
     """Probability with which a known property is hidden from both networks, so that open requests are learned."""
     averaging: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.995
