@@ -362,8 +362,8 @@ class FlowMatching:
         """Which draw is kept for each condition.
 
         At random among those that meet the condition and are new, by weights that fall with how far steering
-        had to move them and with the model's doubt; else among those that meet it; else the nearest. The random choice is the greatest of
-        log weight plus Gumbel noise.
+        had to move them and with the model's doubt; else among those that meet it; else the nearest. The random
+        choice is the greatest of log weight plus Gumbel noise.
         """
         o = self.options
         met = gap <= o.tolerance
