@@ -57,7 +57,7 @@ def test_the_gradient_of_a_critic_is_that_of_automatic_differentiation(sizes):
         phi, x = flat[e].clone().requires_grad_(), inputs[e].clone().requires_grad_()
         value = (coefficients * network(phi, x)[:, 0]).sum()
         of_parameters, of_inputs = torch.autograd.grad(value, (phi, x))
-        assert torch.allclose(explicit.gradient.flat[e], of_parameters, rtol=0, atol=1e-10)
+        assert torch.allclose(explicit.gradient.values[e], of_parameters, rtol=0, atol=1e-10)
         assert torch.allclose(slope[e], of_inputs[4:], rtol=0, atol=1e-10)
         assert float(loss[e]) == pytest.approx(float(value.detach()), abs=1e-10)
 
@@ -78,7 +78,7 @@ def test_the_second_derivative_of_a_critic_is_that_of_automatic_differentiation(
         of_parameters, of_inputs = torch.autograd.grad((gradient * along[e]).sum(), (phi, x))
         assert torch.allclose(out[e] - 1, of_inputs[5:], rtol=0, atol=1e-9)
         if inner:
-            assert torch.allclose(explicit.curvature.flat[e], of_parameters, rtol=0, atol=1e-9)
+            assert torch.allclose(explicit.curvature.values[e], of_parameters, rtol=0, atol=1e-9)
             assert of_parameters.abs().max() > 0.1
 
 
@@ -96,8 +96,8 @@ def both_after(steps, dtype, **options):
             made.pairs[0].copy_(pairs)
             made.step(left)
     return (*plain.weights(), *losses), (
-        made.theta.flat[0],
-        made.phi.flat[0],
+        made.theta.values[0],
+        made.phi.values[0],
         made.critic_loss[0],
         made.generator_loss[0],
     )
@@ -174,19 +174,25 @@ def test_steps_do_not_depend_on_the_size_of_the_blocks_they_are_drawn_in(monkeyp
     assert len({float(requests[0, 0, 0]) for requests, _ in drawn}) == 17
 
 
-def test_members_of_an_ensemble_are_what_training_each_on_its_own_gives():
+@pytest.mark.parametrize("options", [SMALL, {"steps": 10}])
+def test_members_of_an_ensemble_are_what_training_each_on_its_own_gives_bit_by_bit(options):
     seeds, data = [3, 7, 11], [alloys(seed=s, n=n) for s, n in ((1, 120), (2, 80), (3, 120))]
-    members = fit_ensemble("cgan-2021", data, seeds, options={**SMALL, "steps": 8}, device="cpu")
+    members = fit_ensemble("cgan-2021", data, seeds, options=options, device="cpu")
     for member, seed, own in zip(members, seeds, data, strict=True):
-        alone = Cgan2021(Cgan2021Options(**{**SMALL, "steps": 8}))
+        alone = Cgan2021(Cgan2021Options(**options))
         record = alone.fit(own, seed=seed, device="cpu")
-        assert torch.allclose(member.generator._weights, alone._weights, rtol=0, atol=1e-4)
-        wanted = own.conditions[:20]
-        assert np.allclose(
-            member.generator.generate(wanted, seed=1), alone.generate(wanted, seed=1), rtol=0, atol=1e-4
-        )
-        assert [p["step"] for p in member.record.curve] == [p["step"] for p in record.curve]
-        assert member.record.metrics["diversity"] == pytest.approx(record.metrics["diversity"], abs=1e-3)
+        assert member.generator.checkpoint() == alone.checkpoint()
+        assert member.record.curve == record.curve
+        assert member.record.metrics == record.metrics
+
+
+def test_members_of_odd_sizes_are_what_training_each_on_its_own_gives_to_rounding():
+    options, data = {"steps": 3, "width": 13, "batch_size": 7}, alloys(m=3)
+    members = fit_ensemble("cgan-2021", data, [1, 2, 3], options=options, device="cpu")
+    for member, seed in zip(members, [1, 2, 3], strict=True):
+        alone = Cgan2021(Cgan2021Options(**options))
+        alone.fit(data, seed=seed, device="cpu")
+        assert torch.allclose(member.generator._weights, alone._weights, rtol=0, atol=1e-5)
 
 
 def test_one_set_of_alloys_serves_all_seeds_and_the_members_differ():
@@ -220,7 +226,7 @@ def test_an_ensemble_that_does_not_fit_together_is_refused(data, seeds, said):
 
 def test_members_of_other_options_are_refused():
     one, other = Cgan2021(), Cgan2021(Cgan2021Options(width=8))
-    with pytest.raises(InputError, match="other options"):
+    with pytest.raises(InputError, match="options that differ"):
         Cgan2021.fit_together([one, other], [alloys()] * 2, [1, 2])
 
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from benchmarks import training
 from benchmarks.plain_loop import PlainLoop
@@ -47,6 +48,9 @@ def test_the_command_gives_seconds_of_both_and_their_ratio_and_says_what_it_coul
         assert cpu[kind]["microseconds_per_step"] == pytest.approx(1e6 * cpu[kind]["seconds"] / 60)
     assert cpu["ratio"] == pytest.approx(cpu["plain"]["seconds"] / cpu["fast"]["seconds"])
     assert cpu["ensemble"]["members"] == 4
+    assert cpu["default"]["training_s"] > 0
+    assert 700 < cpu["default"]["alloys"] < 1000
+    assert 0 <= cpu["default"]["hits_2"] <= 1
     assert result["versions"]["torch"]
     assert result["machine"]
     if not torch.cuda.is_available():
@@ -62,6 +66,7 @@ def test_its_table_goes_between_the_markers_of_the_document(printed, tmp_path):
     fill(document, training.tables(result))
     text = document.read_text()
     assert "| cpu | plain loop, 60 steps |" in text
+    assert "`flow-matching` took" in text
     assert text.startswith("before")
     assert text.endswith("after\n")
 
@@ -96,6 +101,14 @@ def test_without_a_judge_there_is_no_time_to_a_quality():
     blind = TrainingData(given.elements, given.fractions, given.conditions, given.condition_names)
     with pytest.raises(InputError, match="cannot judge"):
         training.side_by_side(blind, Cgan2021Options(steps=1), 1)
+
+
+def test_a_person_is_shown_a_table_and_the_quality_of_the_default(printed, capsys):
+    _, result, _ = printed
+    training._show(result, Console(width=160))
+    said = capsys.readouterr().out
+    assert "plain loop, 60 steps" in said
+    assert "held-out targets" in said
 
 
 @pytest.mark.parametrize("arguments", [["--repeats", "0"], ["--tables", "no-such-file.json"]])

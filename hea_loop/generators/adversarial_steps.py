@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from hea_loop.generators.captured import captured
 from hea_loop.generators.explicit_gradients import Parameters, ScoreGradient, backward, forward
 from hea_loop.generators.feed_forward import FeedForward
 from hea_loop.generators.unrolling import DescentRule
@@ -60,11 +61,12 @@ class _LookedAhead:
     """One unrolled update of the critic: what it made, and what its derivative needs."""
 
     def __init__(self, critic: FeedForward, coefficients: Any, like: Any, rows: slice) -> None:
-        self.slope = ScoreGradient(critic, coefficients, len(like), rows=rows, second=True)
+        members = len(like)
+        self.slope = ScoreGradient(critic, coefficients, members, rows=rows, second=True)
         self.moment, self.root, self.change, self.unclipped, self.kept = (
             torch.empty_like(like) for _ in range(5)
         )
-        self.new = Parameters(critic, torch.empty_like(like))
+        self.new = Parameters.zeros(critic, members, like)
 
 
 class UnrolledSteps:
@@ -106,7 +108,8 @@ class UnrolledSteps:
         batch_size: int,
     ) -> None:
         e, b, m = len(theta), batch_size, generator.sizes[-1]
-        self.theta, self.phi = Parameters(generator, theta.clone()), Parameters(critic, phi.clone())
+        self.theta, self.phi = Parameters(generator, theta), Parameters(critic, phi)
+        theta, phi = self.theta.flat, self.phi.flat
         if rule.clip is not None:
             self.phi.flat.clamp_(-rule.clip, rule.clip)
         self._descent, self._rule = _Descent(descent, theta), _Descent(rule, phi)
@@ -127,7 +130,7 @@ class UnrolledSteps:
         self._logits, self._alloys = (theta.new_zeros(e, batches * b, m) for _ in range(2))
         self._last_alloys, self._all_alloys = self._alloys[:, last], self._alloys.view_as(self._false)
         self._adjoints = [theta.new_zeros(e, b, w) for w in generator.sizes[1:-1]]
-        self._slope = Parameters(generator, torch.zeros_like(theta))
+        self._slope = Parameters.zeros(generator, e, theta)
 
         share = theta.new_full((b,), 1 / b)
         distance = torch.cat([-share, share])  # minus the estimate of the Wasserstein distance
@@ -140,8 +143,8 @@ class UnrolledSteps:
         self._logit_gradient, self._alloy_gradient = (theta.new_zeros(e, b, m) for _ in range(2))
         self._mean_gradient = theta.new_zeros(e, b, 1)
         self._nu, self._work = torch.zeros_like(phi), torch.empty_like(phi)
-        self._along = Parameters(critic, torch.empty_like(phi))
-        self._graph: Any = None
+        self._along = Parameters.zeros(critic, e, phi)
+        self._launch = self._advance
 
     def state(self) -> list[Any]:
         """Every tensor that a step carries on to the next."""
@@ -155,39 +158,13 @@ class UnrolledSteps:
         """
         self._descent.minus_rate.fill_(-self._rates[0] * left)
         self._rule.minus_rate.fill_(-self._rates[1] * left)
-        if self._graph is None:
-            self._advance()
-        else:
-            self._graph.replay()
+        self._launch()
 
     def capture(self) -> bool:
-        """Capture the step as a CUDA graph, so that one launch does all of it; nothing is trained by this.
-
-        Returns:
-            Whether it was captured: not on a CPU, nor where CUDA refuses; steps are launched one by one then.
-        """
-        where = self.theta.flat.device
-        if where.type != "cuda":
-            return False
-        kept = [tensor.clone() for tensor in self.state()]
-        try:
-            with torch.cuda.device(where):
-                aside = torch.cuda.Stream()
-                aside.wait_stream(torch.cuda.current_stream())
-                with torch.cuda.stream(aside):
-                    for _ in range(
-                        3
-                    ):  # cuBLAS makes its workspaces in the first calls, which a capture forbids
-                        self._advance()
-                torch.cuda.current_stream().wait_stream(aside)
-                graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(graph):
-                    self._advance()
-        except RuntimeError:
-            graph = None
-        for tensor, before in zip(self.state(), kept, strict=True):
-            tensor.copy_(before)
-        self._graph = graph
+        """Capture the step as a CUDA graph where that can be; see :func:`hea_loop.generators.captured.captured`."""
+        graph = captured(self._advance, self.state())
+        if graph is not None:
+            self._launch = graph.replay
         return graph is not None
 
     def _advance(self) -> None:

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hea_loop.errors import InputError
 from hea_loop.generators.adversarial_feed import Feed
 from hea_loop.generators.adversarial_steps import UnrolledSteps
+from hea_loop.generators.alike import require_alike
 from hea_loop.generators.collapse import CollapseMonitor
 from hea_loop.generators.conditioning import ConditionDensity, checked_conditions
 from hea_loop.generators.feed_forward import FeedForward
@@ -134,7 +135,7 @@ class Cgan2021:
         Raises:
             InputError: As :meth:`fit`, or options or shapes that differ.
         """
-        _require_alike(members, data, seeds)
+        require_alike([member.options for member in members], data, seeds)
         data = [one.complete() for one in data]
         where = chosen_device(device)
         started = time.perf_counter()
@@ -164,7 +165,7 @@ class Cgan2021:
         every = max(1, o.steps // _CURVE_POINTS)
 
         def look(step: int) -> None:
-            for e, (member, weights) in enumerate(zip(members, steps.theta.flat.cpu(), strict=True)):
+            for e, (member, weights) in enumerate(zip(members, steps.theta.values.cpu(), strict=True)):
                 point = {
                     "step": float(step),
                     "wasserstein_estimate": -float(steps.critic_loss[e]),
@@ -296,24 +297,3 @@ class Cgan2021:
         )
         out._weights = state["weights"]
         return out
-
-
-def _require_alike(members: Sequence[Cgan2021], data: Sequence[TrainingData], seeds: Sequence[int]) -> None:
-    if not len(members) == len(data) == len(seeds) > 0:
-        raise InputError(
-            "ensemble",
-            (len(members), len(data), len(seeds)),
-            "are the numbers of members, data and seeds",
-            "give one of each for every member",
-        )
-    if any(member.options != members[0].options for member in members):
-        raise InputError(
-            "ensemble", members[0].name, "has members of other options", "train those on their own"
-        )
-    if len(shapes := {(one.fractions.shape[1], one.conditions.shape[1]) for one in data}) > 1:
-        raise InputError(
-            "ensemble",
-            sorted(shapes),
-            "are several (number of elements, number of properties)",
-            "give every member the same columns",
-        )

@@ -2,10 +2,10 @@
 
 N. Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772, as the package ``cma`` implements it (N. Hansen,
 Y. Akimoto, P. Baudis, doi 10.5281/zenodo.2559634), with its own population size 4 + 3 ln m. A point of the search
-space is mapped to the nearest allowed composition, whose squared property errors, in units of their spread, are
-minimised; the distance to it is a small part of the objective, so that the search stays near what it can reach.
-Answers to one condition come from different random starts. All strategies step together, so that the property model
-is called once for each step.
+space is mapped to the nearest allowed composition, whose squared property errors, in units of their spread and with
+the model's variance added, are minimised; the distance to it is a small part of the objective, so that the search stays
+near what it can reach. Answers to one condition come from different starts: random compositions and known alloys, a
+little changed, in turn. All strategies step together, so that the property model is called once for each step.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class CmaEs(PropertySearch[CmaEsOptions]):
 
     def _answer(self, wanted: Array, seed: int, region: AllowedRegion) -> Array:
         rng = np.random.default_rng(seed)
-        starts = region.draw(len(wanted), rng)
+        starts = self._starts(len(wanted), region, rng)
         parts = [
             self._together(wanted[k : k + _TOGETHER], starts[k : k + _TOGETHER], region, rng)
             for k in range(0, len(wanted), _TOGETHER)
@@ -63,7 +63,7 @@ class CmaEs(PropertySearch[CmaEsOptions]):
         self, wanted: Array, starts: Array, region: AllowedRegion, rng: np.random.Generator
     ) -> Array:
         """One strategy for each row, from its start."""
-        best, least = starts.copy(), np.square(self._errors(starts, wanted)).sum(axis=1)
+        best, least = starts.copy(), self._expected_squares(starts, wanted)
         # nothing asked for, or a start that is near enough already: no search
         active = {
             k: self._strategy(starts[k], rng) for k in np.flatnonzero(least > self.options.tolerance**2)
@@ -78,7 +78,7 @@ class CmaEs(PropertySearch[CmaEsOptions]):
             rows = np.repeat(list(asked), [len(points) for points in asked.values()])
             points = np.concatenate(list(asked.values()))
             near = region.nearest(points)
-            error = np.square(self._errors(near, wanted[rows])).sum(axis=1)
+            error = self._expected_squares(near, wanted[rows])
             loss = error + _STRAYING * np.square(points - near).sum(axis=1)
             first = 0
             for k, own in asked.items():

@@ -1,9 +1,9 @@
 """The control ``surrogate-gradient``: projected gradient descent on the error of the property model, many starts.
 
-For each answer, random compositions are drawn, the best of them by the property model are descended from, each
-within its own combination of elements (projected gradient: D. P. Bertsekas, IEEE Trans. Autom. Control 21 (1976) 174,
-doi 10.1109/TAC.1976.1101194; here with the steps of Adam, arXiv:1412.6980), and the nearest to the condition is the
-answer. All answers are computed at once.
+For each answer, compositions are drawn, random ones and known alloys, a little changed, in turn. The best of them by
+the property model, its variance added to the squared error, are descended from, each within its own combination of
+elements (projected gradient: D. P. Bertsekas, IEEE Trans. Autom. Control 21 (1976) 174, doi 10.1109/TAC.1976.1101194;
+here with the steps of Adam, arXiv:1412.6980), and the nearest to the condition is the answer. All at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SurrogateGradientOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     draws: Annotated[int, Field(ge=1, le=10_000)] = 32
-    """Random compositions drawn for each answer."""
+    """Compositions drawn for each answer: random ones and known alloys, a little changed, in turn."""
     starts: Annotated[int, Field(ge=1, le=1000)] = 4
     """The best of them, from which the descent starts."""
     steps: Annotated[int, Field(ge=1, le=100_000)] = 80
@@ -64,13 +64,13 @@ class SurrogateGradient(PropertySearch[SurrogateGradientOptions]):
 
     def _block(self, wanted: Array, starts: int, region: AllowedRegion, rng: np.random.Generator) -> Array:
         draws, n, m = self.options.draws, len(wanted), len(region.elements)
-        drawn = region.draw(n * draws, rng)
-        error = np.square(self._errors(drawn, np.repeat(wanted, draws, axis=0))).sum(axis=1)
+        drawn = self._starts(n * draws, region, rng)
+        error = self._expected_squares(drawn, np.repeat(wanted, draws, axis=0))
         best = np.argsort(error.reshape(n, draws), axis=1, kind="stable")[:, :starts]
         x = drawn.reshape(n, draws, m)[np.arange(n)[:, None], best].reshape(-1, m)
         asked = np.repeat(wanted, starts, axis=0)
         x = self._descended(x, asked, region)
-        left = np.square(self._errors(x, asked)).sum(axis=1).reshape(n, starts)
+        left = self._expected_squares(x, asked).reshape(n, starts)
         out: Array = x.reshape(n, starts, m)[np.arange(n), left.argmin(axis=1)]
         return out
 

@@ -3,9 +3,10 @@
 K. Deb, A. Pratap, S. Agarwal, T. Meyarivan, "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE
 Trans. Evol. Comput. 6 (2002) 182, doi 10.1109/4235.996017, as pymoo implements it (J. Blank, K. Deb, IEEE Access 8
 (2020) 89497, doi 10.1109/ACCESS.2020.2990567), with its own crossover and mutation. One objective for each property
-asked for: |predicted - wanted| in units of its spread. Equal conditions share a run: their answers are members of its
-last population, the non-dominated first. Children are repaired into the allowed compositions, so the population
-never leaves them.
+asked for: |predicted - wanted| in units of its spread, with the model's variance added where it is learned. Equal
+conditions share a run: their answers are the members of its last population whose largest distance is least, so they
+are often alike. The first population is random compositions and known alloys, a little changed, in turn. Children are
+repaired into the allowed compositions, so the population never leaves them.
 """
 
 from __future__ import annotations
@@ -59,11 +60,11 @@ class Nsga2(PropertySearch[Nsga2Options]):
         return out
 
     def _run(self, condition: Array, seed: int, region: AllowedRegion) -> Array:
-        """The last population of one run, non-dominated members first, then by their largest error."""
+        """The last population of one run, in the order of its members' largest distance."""
         from pymoo.algorithms.moo.nsga2 import NSGA2
         from pymoo.optimize import minimize
 
-        first = region.draw(self.options.population, np.random.default_rng(seed))
+        first = self._starts(self.options.population, region, np.random.default_rng(seed))
         with untouched_global_noise():
             result = minimize(
                 self._problem(condition, region),
@@ -74,14 +75,14 @@ class Nsga2(PropertySearch[Nsga2Options]):
                 copy_algorithm=False,
             )
         last = result.pop
-        order = np.lexsort((last.get("F").max(axis=1), last.get("rank")))
+        order = np.argsort(last.get("F").max(axis=1), kind="stable")
         out: Array = np.asarray(last.get("X"), dtype=np.float64)[order]
         return out
 
     def _problem(self, condition: Array, region: AllowedRegion) -> Any:
         from pymoo.core.problem import Problem
 
-        errors, asked = self._errors, np.isfinite(condition)
+        errors, asked = self._expected, np.isfinite(condition)
 
         class Distances(Problem):  # type: ignore[misc]  # pymoo has no types
             """Distance of each property asked for."""

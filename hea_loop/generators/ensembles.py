@@ -1,8 +1,7 @@
 """Several seeds of one generator, trained at once where its networks allow.
 
-An ensemble of networks this small costs hardly more than its arithmetic: every matrix product of a step is one
-batched product over all members, so that the calls are paid once. Each member is, to rounding, what training it on
-its own gives.
+Every matrix product of a step is one batched product over all members, so that the calls are paid once. Each member
+is what training it on its own gives: to rounding, and on a CPU bit by bit at the sizes that the tests try.
 """
 
 from __future__ import annotations

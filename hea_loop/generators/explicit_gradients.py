@@ -19,7 +19,7 @@ to ``b_l`` the sum of ``s_l``, and to the input ``s_1 W_1 + a_1 U_1`` (B. A. Pea
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Self
 
 import torch
 
@@ -27,29 +27,43 @@ from hea_loop.generators.feed_forward import SLOPE, FeedForward
 
 __all__ = ["Parameters", "ScoreGradient", "backward", "forward"]
 
+_LINE: Final = 16  # floats of a cache line of 64 bytes
 _leaky = torch.nn.functional.leaky_relu_
 _slope_of = torch.ops.aten.leaky_relu_backward.grad_input  # of the result, whose sign is the argument's
 
 
 class Parameters:
-    """A flat tensor ``E x d`` with its layers as views; writing to either changes the other.
+    """Parameters of E members in one tensor, with the layers as views; writing to either changes the other.
+
+    Rows are padded to whole cache lines: a matrix product rounds by where its operands lie, and a member is to get
+    the same numbers wherever it stands in an ensemble.
 
     Attributes:
-        flat: ``E x d``, in the order of :class:`hea_loop.generators.feed_forward.FeedForward`.
+        flat: ``E x padded``, the padding zero.
+        values: Its first ``d`` columns, ``E x d``, in the order of
+            :class:`hea_loop.generators.feed_forward.FeedForward`.
         weights: Of each layer, ``E x outputs x inputs``.
         transposed: The same, ``E x inputs x outputs``.
         biases: Of each layer, ``E x 1 x outputs``.
         sums: The same biases, ``E x outputs``.
     """
 
-    def __init__(self, network: FeedForward, flat: Any) -> None:
-        self.flat = flat
+    def __init__(self, network: FeedForward, values: Any) -> None:
+        members, d = values.shape
+        self.flat = values.new_zeros(members, -(-d // _LINE) * _LINE)
+        self.values = self.flat[:, :d]
+        self.values.copy_(values)
         lengths = [n for i, o in network.layers for n in (i * o, o)]
-        parts = flat.split(lengths, dim=1)
+        parts = self.values.split(lengths, dim=1)
         self.weights = [w.view(-1, o, i) for w, (i, o) in zip(parts[::2], network.layers, strict=True)]
         self.transposed = [w.mT for w in self.weights]
         self.sums = list(parts[1::2])
         self.biases = [b.unsqueeze(1) for b in self.sums]
+
+    @classmethod
+    def zeros(cls, network: FeedForward, members: int, like: Any) -> Self:
+        """All zero, of the type and on the device of a tensor."""
+        return cls(network, like.new_zeros(members, network.number_of_parameters))
 
 
 def forward(at: Parameters, inputs: Any, hidden: list[Any]) -> None:
@@ -118,7 +132,7 @@ class ScoreGradient:
         coefficients = c.view(1, number, 1)
         self._row = c.expand(members, 1, number)
         self._total = float(c.double().sum())
-        self.gradient = Parameters(network, c.new_zeros(members, network.number_of_parameters))
+        self.gradient = Parameters.zeros(network, members, c)
         self.gradient.sums[-1].fill_(self._total)  # of the last bias, wherever
         # h beside t, and s beside a, so that s^T h + a^T t is one product over twice the rows
         halves = 2 if second else 1
@@ -135,7 +149,7 @@ class ScoreGradient:
             self._beside_adjoints_turned = [both.flatten(1, 2).mT for both in back]
             self._first_sensitivity_turned = sensitivities[0].mT
             self._first_sensitivity = sensitivities[0][:, rows]
-            self.curvature = Parameters(network, torch.zeros_like(self.gradient.flat))
+            self.curvature = Parameters.zeros(network, members, c)
 
     def at(self, parameters: Parameters, inputs: Any) -> None:
         """Fill :attr:`gradient` at these parameters for inputs ``E x b x n``."""

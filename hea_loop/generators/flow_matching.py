@@ -199,6 +199,7 @@ class FlowMatching:
                 seed=seed,
                 device=where,
                 watch=watch,
+                every=every,
             )
             self._data, self._model, self._weights = data, model, weights
             metrics = training_metrics(self, data, seed=seed)

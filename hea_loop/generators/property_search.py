@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from hea_loop.generators.allowed_region import AllowedRegion
 from hea_loop.generators.answering import Learned, StoredGenerator
 from hea_loop.generators.condition_code import ConditionCode
 from hea_loop.generators.property_models import PropertyModel, property_model
@@ -23,6 +24,7 @@ __all__ = ["PropertySearch", "distinct_requests", "untouched_global_noise"]
 Array = NDArray[np.float64]
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
+_JITTER = 0.02  # standard deviation of the change of known alloys, as an atomic fraction
 _PROBES = 3  # a search takes its time for each condition, so fewer are measured
 _ANSWERS = 12
 
@@ -52,6 +54,18 @@ class PropertySearch(StoredGenerator[OptionsT]):
     def _metrics(self, data: TrainingData, seed: int) -> dict[str, Any]:
         return training_metrics(self, data, seed=seed, probes=_PROBES, answers=_ANSWERS, on_probes_only=True)
 
+    def _starts(self, number: int, region: AllowedRegion, rng: np.random.Generator) -> Array:
+        """Where searches begin, ``number x m``: random compositions and known alloys, a little changed, in turn.
+
+        A learned model knows most about what is near the known alloys; where it is a formula, random ones do as well.
+        """
+        known = self._trained().fractions
+        near = known[rng.integers(len(known), size=number)]
+        near = region.nearest(np.where(near > 0, near + rng.normal(0.0, _JITTER, near.shape), 0.0))
+        out = region.draw(number, rng)
+        out[::2] = near[::2]
+        return out
+
     def _errors(self, x: Array, wanted: Array) -> Array:
         """Distance of each property from what is wanted in units of its spread, ``n x p``; zero where open."""
         data = self._trained()
@@ -60,6 +74,24 @@ class PropertySearch(StoredGenerator[OptionsT]):
         out: Array = np.where(np.isfinite(wanted), gap, 0.0)
         # a formula without a value there (the root of a negative number): as far off as nothing real is
         return np.nan_to_num(out, nan=1e6, posinf=1e6)
+
+    def _expected(self, x: Array, wanted: Array) -> Array:
+        """Root of the expected squared distance under the model's own uncertainty, ``n x p``; zero where open.
+
+        E (f - t)^2 = (mean - t)^2 + sigma^2: where little is known, meeting the condition in the mean is worth little.
+        For a formula it is the distance.
+        """
+        data = self._trained()
+        assert self._model is not None  # noqa: S101 - set wherever the data are
+        doubt = self._model.sigma(x) / ConditionCode.of(data.conditions).scale
+        doubt = np.where(np.isfinite(wanted), np.nan_to_num(doubt), 0.0)
+        out: Array = np.hypot(self._errors(x, wanted), doubt)
+        return out
+
+    def _expected_squares(self, x: Array, wanted: Array) -> Array:
+        """Summed over the properties, shape ``n``."""
+        out: Array = np.square(self._expected(x, wanted)).sum(axis=1)
+        return out
 
     def _error_tensor(self, x: Any, wanted: Any, scale: Any) -> Any:
         """Sum of squared distances, shape ``n``, differentiable in ``x``."""

@@ -16,20 +16,23 @@ that one network knows v with and without them, and the flow follows v(no c) + w
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 
-__all__ = ["FieldSettings", "VelocityField", "flow", "train_field"]
+from hea_loop.generators.feed_forward import FeedForward
+from hea_loop.generators.field_steps import FieldSteps
+
+__all__ = ["Batch", "FieldSettings", "VelocityField", "flow", "train_field", "train_fields"]
 
 _FREQUENCIES: Final = 4
 """Sines and cosines of t: quarter turns 1, 2, 4 and 8 over the unit interval."""
 _BETAS: Final = (0.9, 0.99)
 _EPSILON: Final = 1e-8
+_ROWS_AT_ONCE: Final = 2**13  # examples drawn at once: the calls do not count, the cache holds them
 _WARM_UP: Final = 100  # steps over which Adam's step size rises
 
 
@@ -71,18 +74,24 @@ class VelocityField:
     layers: int
 
     @property
-    def _shapes(self) -> list[tuple[int, int]]:
+    def network(self) -> FeedForward:
+        """Sizes of the layers; the order of the flat parameters is this network's."""
         first = self.d + 2 * _FREQUENCIES + 2 * self.p
-        sizes = [first, *([self.width] * self.layers), self.d]
-        return list(itertools.pairwise(sizes))
+        return FeedForward((first, *([self.width] * self.layers), self.d))
 
     def initialise(self, noise: torch.Generator) -> torch.Tensor:
         """Draw parameters: normal with variance 1 / inputs, the last layer and all biases zero."""
         parts: list[torch.Tensor] = []
-        for i, (inputs, outputs) in enumerate(self._shapes):
+        for i, (inputs, outputs) in enumerate(self.network.layers):
             drawn = torch.randn(inputs * outputs, generator=noise) / inputs**0.5
             parts += [drawn * (i < self.layers), torch.zeros(outputs)]
         return torch.cat(parts)
+
+    def features(self, z: torch.Tensor, t: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        """What the first layer reads; see :meth:`__call__`."""
+        quarter = torch.pi / 2 * 2.0 ** torch.arange(_FREQUENCIES, device=z.device)
+        angles = t[:, None] * quarter
+        return torch.cat([z, angles.sin(), angles.cos(), c.nan_to_num(), c.isfinite().to(z.dtype)], dim=1)
 
     def __call__(
         self, parameters: torch.Tensor, z: torch.Tensor, t: torch.Tensor, c: torch.Tensor
@@ -95,12 +104,10 @@ class VelocityField:
             t: Times, shape ``n``.
             c: Standardised conditions, ``n x p``, NaN where hidden.
         """
-        quarter = torch.pi / 2 * 2.0 ** torch.arange(_FREQUENCIES, device=z.device)
-        angles = t[:, None] * quarter
-        value = torch.cat([z, angles.sin(), angles.cos(), c.nan_to_num(), c.isfinite().to(z.dtype)], dim=1)
-        lengths = [n for i, o in self._shapes for n in (i * o, o)]
+        value = self.features(z, t, c)
+        lengths = [n for i, o in self.network.layers for n in (i * o, o)]
         parts = parameters.split(lengths)
-        for layer, (inputs, outputs) in enumerate(self._shapes):
+        for layer, (inputs, outputs) in enumerate(self.network.layers):
             value = torch.nn.functional.linear(
                 value, parts[2 * layer].view(outputs, inputs), parts[2 * layer + 1]
             )
@@ -109,49 +116,92 @@ class VelocityField:
         return value
 
 
+Batch = Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]
+"""From a size and a random generator to states ``b x d`` and standardised conditions ``b x p``, NaN where unknown."""
+
+
+def _examples(
+    field: VelocityField, batch: Batch, settings: FieldSettings, noise: torch.Generator, device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Inputs and targets of every step, drawn in blocks of steps."""
+    size = settings.batch_size
+    block = max(1, _ROWS_AT_ONCE // size)
+    for start in range(0, settings.steps, block):
+        steps = min(block, settings.steps - start)
+        z1, c = batch(steps * size, noise)
+        z0 = torch.randn(z1.shape, generator=noise, device=device)
+        t = torch.rand(len(z1), generator=noise, device=device)
+        hidden = torch.rand(c.shape, generator=noise, device=device) < settings.hide_one
+        hidden |= torch.rand(len(c), 1, generator=noise, device=device) < settings.hide_all
+        inputs = field.features(torch.lerp(z0, z1, t[:, None]), t, c.masked_fill(hidden, math.nan))
+        targets = z1 - z0
+        yield from zip(inputs.view(steps, size, -1), targets.view(steps, size, -1), strict=True)
+
+
+def train_fields(
+    field: VelocityField,
+    batches: Sequence[Batch],
+    settings: FieldSettings,
+    *,
+    seeds: Sequence[int],
+    device: torch.device,
+    every: int,
+    watch: Callable[[int, list[float], torch.Tensor], None],
+) -> torch.Tensor:
+    """Train by Adam (Kingma and Ba 2015, arXiv:1412.6980), one field for each seed, all at once.
+
+    Args:
+        field: The network.
+        batches: One for each seed.
+        settings: See :class:`FieldSettings`.
+        seeds: Of weights, noise and batches.
+        device: Where to compute.
+        every: Steps between two calls of ``watch``; the last step is one of them.
+        watch: Called with the step, the losses and the averaged parameters as they stand, on the CPU.
+
+    Returns:
+        Averaged parameters, one row for each seed, on the CPU.
+    """
+    start = [field.initialise(torch.Generator().manual_seed(seed)) for seed in seeds]
+    steps = FieldSteps(
+        field.network, torch.stack(start).to(device), settings.batch_size, betas=_BETAS, floor=_EPSILON
+    )
+    noise = [torch.Generator(device).manual_seed(seed + 1) for seed in seeds]
+    examples = [_examples(field, b, settings, n, device) for b, n in zip(batches, noise, strict=True)]
+    with torch.no_grad():
+        steps.capture()
+        for step, members in enumerate(zip(*examples, strict=True), start=1):
+            for e, (inputs, targets) in enumerate(members):
+                steps.inputs[e].copy_(inputs)
+                steps.targets[e].copy_(targets)
+            rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / settings.steps))
+            # early on the average forgets faster, or it would remember the first draw
+            steps.step(rate * min(1.0, step / _WARM_UP), min(settings.averaging, step / (step + 10)))
+            if step % every == 0 or step == settings.steps:
+                watch(step, steps.losses(), steps.average.values.cpu())
+    return steps.average.values.cpu()
+
+
 def train_field(
     field: VelocityField,
-    batch: Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]],
+    batch: Batch,
     settings: FieldSettings,
     *,
     seed: int,
     device: torch.device,
     watch: Callable[[int, float, torch.Tensor], None],
+    every: int = 1,
 ) -> torch.Tensor:
-    """Train by Adam (Kingma and Ba 2015, arXiv:1412.6980) and return the averaged parameters, on the CPU.
-
-    Args:
-        field: The network.
-        batch: From a size and a random generator to states ``b x d`` and standardised conditions ``b x p``.
-        settings: See :class:`FieldSettings`.
-        seed: Of weights, noise and batches.
-        device: Where to compute.
-        watch: Called after every step with the step, the loss and the averaged parameters as they stand.
-    """
-    theta = field.initialise(torch.Generator().manual_seed(seed)).to(device)
-    noise = torch.Generator(device).manual_seed(seed + 1)
-    average, first, second = theta.clone(), torch.zeros_like(theta), torch.zeros_like(theta)
-    for step in range(1, settings.steps + 1):
-        z1, c = batch(settings.batch_size, noise)
-        z0 = torch.randn(z1.shape, generator=noise, device=device)
-        t = torch.rand(len(z1), generator=noise, device=device)
-        hidden = torch.rand(c.shape, generator=noise, device=device) < settings.hide_one
-        hidden |= torch.rand(len(c), 1, generator=noise, device=device) < settings.hide_all
-        theta.requires_grad_(True)
-        v = field(theta, torch.lerp(z0, z1, t[:, None]), t, c.masked_fill(hidden, math.nan))
-        loss = (v - (z1 - z0)).square().mean()
-        (slope,) = torch.autograd.grad(loss, theta)
-        theta = theta.detach()
-        first.lerp_(slope, 1 - _BETAS[0])
-        second.lerp_(slope.square(), 1 - _BETAS[1])
-        rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / settings.steps))
-        rate *= min(1.0, step / _WARM_UP) / (1 - _BETAS[0] ** step)
-        spread = (second / (1 - _BETAS[1] ** step)).sqrt_().add_(_EPSILON)
-        theta.addcdiv_(first, spread, value=-rate)
-        # early on the average forgets faster, or it would remember the first draw
-        average.lerp_(theta, 1 - min(settings.averaging, step / (step + 10)))
-        watch(step, float(loss.detach()), average)
-    return average.cpu()
+    """Train one field; see :func:`train_fields`. ``watch`` is called with one loss and one row of parameters."""
+    return train_fields(
+        field,
+        [batch],
+        settings,
+        seeds=[seed],
+        device=device,
+        every=every,
+        watch=lambda step, losses, average: watch(step, losses[0], average[0]),
+    )[0]
 
 
 def flow(
