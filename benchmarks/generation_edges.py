@@ -53,6 +53,7 @@ def refused_corners(data: TrainingData, corners: Mapping[str, tuple[float, float
         targets,
         np.abs(targets),
         data.fractions,
+        upper=np.ones(len(data.elements)),
         seed=0,
         enough=0.1 * CORNER_TOLERANCE,
     )
