@@ -233,7 +233,8 @@ def _descend(evaluate: Evaluate, target: Array, scale: Array, start: Array, uppe
     )
     stopping: Any = {"maxiter": 60, "ftol": 1e-6}
     bounds_of: Any = [*((0.0, float(u)) for u in upper), (0.0, None)]
-    found: Any = minimize(  # type: ignore[call-overload] # the stubs know no analytic slopes of a float
+    solve: Any = minimize  # the overloads of scipy's stubs know no gradient of this type
+    found = solve(
         lambda z: float(z[m]),
         np.append(start, worst),
         jac=lambda _: on_last,

@@ -100,6 +100,39 @@ def test_contestants_see_answers_late_and_jobs_that_wait_and_fail() -> None:
     assert (np.diff(run.hits) >= 0).all()
 
 
+class _Spender(_Spy):
+    """Asks ten cheap jobs in the first round."""
+
+    def ask_cheap(self, state: State) -> np.ndarray:
+        return self.rows[100:110] if state.round == 0 else self.rows[:0]
+
+
+def test_cheap_jobs_cost_their_share_of_the_round() -> None:
+    spenders: list[_Spender] = []
+
+    def factory(task: Task, seed: int) -> _Spender:
+        spenders.append(_Spender(task, seed))
+        return spenders[-1]
+
+    tiny = {"rounds": 4, "batch": 3, **TINY}
+    run = run_campaign(rare_hit(), factory, two_fidelities=True, **tiny)
+    assert (run.cheap, run.jobs, run.hits.shape) == (10, 11, (12,))
+    last = spenders[0].states[-1]
+    assert 5 <= len(last.cheap_fractions) <= 10  # a fifth fails
+    assert not np.isin(last.cheap_values["shear_modulus"], last.values["shear_modulus"]).any()
+    # where there is one fidelity, nobody asks for another
+    assert run_campaign(rare_hit(), factory, **tiny).cheap == 0
+
+
+def test_more_proposals_than_asked_for_are_refused() -> None:
+    class Greedy(_Spy):
+        def propose(self, state: State, number: int) -> np.ndarray:
+            return super().propose(state, number + 1)
+
+    with pytest.raises(InputError, match="keep to the number"):
+        run_campaign(rare_hit(), Greedy, rounds=1, batch=2, **TINY)
+
+
 def test_without_noise_true_and_observed_hits_are_the_same() -> None:
     law = Law(noise=False, failure_rate=0, late=(0,))
     run = run_campaign(
@@ -178,7 +211,14 @@ def test_the_verdict_says_when_the_default_falls_short(tmp_path: Path) -> None:
         "noise": {"g": 0.0},
         "pool": None,
     }
-    about |= {"base_rate": 0.5, "base_rate_of": 10, "rounds": 1, "batch": 2, "minimum_distance": 0.05}
+    about |= {
+        "base_rate": 0.5,
+        "base_rate_of": 10,
+        "rounds": 1,
+        "batch": 2,
+        "cheap_cost": None,
+        "minimum_distance": 0.05,
+    }
     result = {
         "runs": runs,
         "oracles": {"o": about | {"failure_rate": 0.0, "late": [0]}},

@@ -43,7 +43,7 @@ _PACKAGES: Final = (
     "torch",
     "numpy",
     "scipy",
-    "scikit-learn",
+    "gpytorch",
     "pymatgen",
     "prefect",
     "sqlalchemy",

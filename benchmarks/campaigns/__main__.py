@@ -7,14 +7,14 @@ import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from benchmarks.campaigns.harness import run_campaign
 from benchmarks.campaigns.registry import CONTESTANTS, MAIN
 from benchmarks.campaigns.report import write_tables
-from benchmarks.oracles import ORACLES, Law
+from benchmarks.oracles import CHEAP_COST, ORACLES, Law
 from benchmarks.tables import environment, load_result, write_result
 from hea_loop.errors import HeaLoopError, InputError
 
@@ -32,37 +32,50 @@ _PACKAGES: Final = (
     "numpy",
 )
 _BASE_DRAWS: Final = 20000
-# rounds and jobs in each; a pool has 20 hits, so that a long budget would exhaust it
-_BUDGETS: Final = {
-    "rare-hit": (10, 12),
-    "ternary-pool": (8, 8),
-    "rare-hit-7": (10, 12),
-    "rare-hit-9": (10, 12),
+
+
+class _Setting(NamedTuple):
+    """A task by name: its oracle, rounds, jobs in each, and whether the cheap fidelity may be asked."""
+
+    oracle: str
+    rounds: int
+    batch: int
+    two_fidelities: bool = False
+
+
+# a pool has 20 hits, so that a long budget would exhaust it
+_SETTINGS: Final = {
+    "rare-hit": _Setting("rare-hit", 8, 10),
+    "ternary-pool": _Setting("ternary-pool", 8, 8),
+    "rare-hit-7": _Setting("rare-hit-7", 8, 10),
+    "rare-hit-9": _Setting("rare-hit-9", 8, 10),
+    "rare-hit-two-fidelities": _Setting("rare-hit", 8, 10, two_fidelities=True),
 }
 _MINIMUM_DISTANCE: Final = 0.05
 
 
-def one_run(
-    oracle_name: str, contestant: str, seed: int, rounds: int, batch: int, law: Law
-) -> dict[str, Any]:
+def one_run(name: str, contestant: str, seed: int, setting: _Setting, law: Law) -> dict[str, Any]:
     """Run one campaign and return plain numbers."""
-    oracle = ORACLES[oracle_name]()
+    oracle = ORACLES[setting.oracle]()
     distance = _MINIMUM_DISTANCE if oracle.pool is None else 0.0
     run = run_campaign(
         oracle,
         CONTESTANTS[contestant],
         seed=seed,
         law=law,
-        rounds=rounds,
-        batch=batch,
+        rounds=setting.rounds,
+        batch=setting.batch,
         minimum_distance=distance,
+        two_fidelities=setting.two_fidelities,
     )
     return {
-        "oracle": oracle_name,
+        "oracle": name,
         "contestant": contestant,
         "seed": seed,
         "hits": run.hits.tolist(),
         "observed_hits": int(run.observed[-1]),
+        "jobs": run.jobs,
+        "cheap": run.cheap,
         "failed": run.failed,
         "repeated": run.repeated,
         "too_near": run.too_near,
@@ -71,9 +84,9 @@ def one_run(
     }
 
 
-def _described(oracle_name: str, rounds: int, batch: int, law: Law, draws: int) -> dict[str, Any]:
+def _described(setting: _Setting, law: Law, draws: int) -> dict[str, Any]:
     """What an oracle is and how rare its hits are."""
-    oracle = ORACLES[oracle_name]()
+    oracle = ORACLES[setting.oracle]()
     drawn = oracle.pool if oracle.pool is not None else oracle.uniform(draws, np.random.default_rng(0))
     return {
         "elements": list(oracle.elements),
@@ -83,8 +96,9 @@ def _described(oracle_name: str, rounds: int, batch: int, law: Law, draws: int) 
         "base_rate": float(oracle.hits(drawn).mean()),
         "base_rate_of": len(drawn),
         "pool": None if oracle.pool is None else len(oracle.pool),
-        "rounds": rounds,
-        "batch": batch,
+        "rounds": setting.rounds,
+        "batch": setting.batch,
+        "cheap_cost": CHEAP_COST if setting.two_fidelities else None,
         "minimum_distance": _MINIMUM_DISTANCE if oracle.pool is None else 0.0,
         "failure_rate": law.failure_rate,
         "late": list(law.late),
@@ -102,10 +116,10 @@ def _measured(given: argparse.Namespace) -> dict[str, Any]:
     with ProcessPoolExecutor(given.jobs) as executor:
         waiting = []
         for name in given.oracle:
-            rounds, batch = (2, 4) if given.smoke else _BUDGETS[name]
-            oracles[name] = _described(name, rounds, batch, law, 2000 if given.smoke else _BASE_DRAWS)
+            setting = _SETTINGS[name]._replace(rounds=2, batch=4) if given.smoke else _SETTINGS[name]
+            oracles[name] = _described(setting, law, 2000 if given.smoke else _BASE_DRAWS)
             waiting += [
-                executor.submit(one_run, name, contestant, seed, rounds, batch, law)
+                executor.submit(one_run, name, contestant, seed, setting, law)
                 for seed in range(given.first_seed, given.first_seed + given.seeds)
                 for contestant in given.contestant
             ]
@@ -113,8 +127,8 @@ def _measured(given: argparse.Namespace) -> dict[str, Any]:
             runs.append(run := future.result())
             if not given.json:
                 print(
-                    f"{run['oracle']:<13} seed {run['seed']} {run['contestant']:<26} "
-                    f"{run['hits'][-1]:>4} hits of {len(run['hits'])} jobs ({run['observed_hits']} observed, "
+                    f"{run['oracle']:<12} seed {run['seed']} {run['contestant']:<26} "
+                    f"{run['hits'][-1]:>4} hits for {len(run['hits'])} jobs ({run['observed_hits']} observed, "
                     f"{run['failed']} failed) {run['seconds']:>7.1f} s",
                     file=sys.stderr,
                     flush=True,
@@ -167,7 +181,7 @@ def _carried_out(given: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--oracle", nargs="+", choices=list(ORACLES), default=["rare-hit"])
+    parser.add_argument("--oracle", nargs="+", choices=list(_SETTINGS), default=["rare-hit"])
     parser.add_argument("--contestant", nargs="+", choices=list(CONTESTANTS), default=list(MAIN))
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
     parser.add_argument("--first-seed", type=int, default=1, help="the first of them (default 1)")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.oracles import Answer, Laboratory, Law, Oracle
+from benchmarks.oracles import CHEAP_COST, Answer, Laboratory, Law, Oracle
+from hea_loop.errors import InputError
 from hea_loop.palette import Palette, snapped
 
-__all__ = ["Contestant", "Factory", "Run", "State", "Task", "run_campaign"]
+__all__ = ["CheapAsker", "Contestant", "Factory", "Run", "State", "Task", "run_campaign"]
 
 Array = NDArray[np.float64]
 
@@ -30,7 +32,8 @@ class Task:
         pool: ``k x m`` rows, the only ones that may be asked, or None.
         minimum_distance: Hits nearer than this (total variation) to one counted before are not counted.
         rounds: How many there are.
-        batch: Jobs in each.
+        batch: Jobs in each, at the full fidelity.
+        cheap_cost: Cost of a job at the cheap fidelity, in jobs at the full one; None where there is none.
     """
 
     elements: tuple[str, ...]
@@ -41,6 +44,7 @@ class Task:
     minimum_distance: float
     rounds: int
     batch: int
+    cheap_cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +57,8 @@ class State:
         values: Property to ``n`` observed values.
         failed: ``f x m`` alloys whose jobs failed, as far as that is known yet.
         pending: ``q x m`` alloys that have been asked for and not been answered.
+        cheap_fractions: ``c x m`` alloys answered at the cheap fidelity.
+        cheap_values: Property to ``c`` values of that fidelity.
     """
 
     round: int
@@ -60,10 +66,12 @@ class State:
     values: dict[str, Array]
     failed: Array
     pending: Array
+    cheap_fractions: Array
+    cheap_values: dict[str, Array]
 
     @property
     def asked(self) -> Array:
-        """All alloys that have been asked for, answered or not."""
+        """All alloys that have been asked for at the full fidelity, answered or not."""
         return np.vstack([self.fractions, self.failed, self.pending])
 
 
@@ -84,6 +92,15 @@ class Contestant(Protocol):
         ...
 
 
+@runtime_checkable
+class CheapAsker(Protocol):
+    """A contestant that also asks at the cheap fidelity, where there is one."""
+
+    def ask_cheap(self, state: State) -> Array:
+        """Alloys to ask cheaply before the round's batch is chosen, which their cost makes smaller; ``k x m``."""
+        ...
+
+
 Factory = Callable[[Task, int], Contestant]
 """Makes a contestant for a task and a seed."""
 
@@ -93,19 +110,22 @@ class Run:
     """What one campaign found.
 
     Attributes:
-        hits: Distinct true hits among answered jobs, cumulative over the jobs, shape ``(budget,)``.
+        hits: Distinct true hits among answered jobs, cumulative over the budget in units of a job at the full
+            fidelity, shape ``(budget,)``; what was spent on cheap jobs comes first in each round.
         observed: The same by the observed values instead of the true ones.
-        jobs: Jobs asked for.
+        jobs: Jobs asked for at the full fidelity.
+        cheap: Jobs asked for at the cheap one.
         failed: Of these, without an answer.
         repeated: Of these, asked for before.
         too_near: True hits among answered jobs that do not count, as too near to one that does.
         seconds: The contestant's own time in s for each round.
-        fractions: What it asked for, ``budget x m``.
+        fractions: What it asked for, ``jobs x m``.
     """
 
     hits: NDArray[np.int_]
     observed: NDArray[np.int_]
     jobs: int
+    cheap: int
     failed: int
     repeated: int
     too_near: int
@@ -122,6 +142,7 @@ def run_campaign(
     rounds: int,
     batch: int,
     minimum_distance: float,
+    two_fidelities: bool = False,
 ) -> Run:
     """Run one contestant on one oracle with one seed.
 
@@ -133,56 +154,91 @@ def run_campaign(
         rounds: How many rounds.
         batch: Jobs in each.
         minimum_distance: Between hits that count, total variation; 0 for different alloys.
+        two_fidelities: Whether the oracle's cheap fidelity may be asked.
+
+    Raises:
+        InputError: The contestant proposes more than it may.
     """
     targets, noise = oracle.targets, oracle.noise if law.noise else dict.fromkeys(oracle.noise, 0.0)
-    task = Task(oracle.elements, oracle.palette, targets, noise, oracle.pool, minimum_distance, rounds, batch)
+    cost = CHEAP_COST if two_fidelities and oracle.cheap is not None else None
+    task = Task(
+        oracle.elements, oracle.palette, targets, noise, oracle.pool, minimum_distance, rounds, batch, cost
+    )
     laboratory = Laboratory(oracle, law, seed)
     answers = laboratory.ask(oracle.start(seed), -1)
     began = time.perf_counter()
     contestant = factory(task, seed)
-    seconds, initial = [time.perf_counter() - began], len(answers)
+    seconds = [time.perf_counter() - began] + [0.0] * (rounds - 1)
     for number in range(rounds):
-        state = _state(answers, number, oracle)
+        state, cheap = _state(answers, number, oracle), np.empty((0, len(oracle.elements)))
         began = time.perf_counter()
-        proposed = contestant.propose(state, batch)
-        if number:
-            seconds.append(0.0)
-        seconds[-1] += time.perf_counter() - began
-        answers += laboratory.ask(_allowed(proposed, task, state), number)
-    asked = answers[initial:]
-    rows = np.array([a.fractions for a in asked])
-    answered = np.array([a.values is not None for a in asked])
+        if cost is not None and isinstance(contestant, CheapAsker):
+            cheap = contestant.ask_cheap(state)
+        left = batch - math.ceil(len(cheap) * (cost or 0.0) - 1e-9)
+        proposed = contestant.propose(state, left) if left > 0 else cheap[:0]
+        seconds[number] += time.perf_counter() - began
+        if len(proposed) > left:
+            raise InputError(
+                "proposals", len(proposed), f"are more than {left}", "keep to the number asked for"
+            )
+        if len(cheap):
+            answers += laboratory.ask(_allowed(cheap, task, state), number, "cheap")
+        if len(proposed):
+            answers += laboratory.ask(_allowed(proposed, task, state), number)
+    return _found(oracle, answers, task, seconds)
+
+
+def _found(oracle: Oracle, answers: list[Answer], task: Task, seconds: list[float]) -> Run:
+    asked = [a for a in answers if a.round >= 0 and a.fidelity == "full"]
+    rows = np.array([a.fractions for a in asked]).reshape(-1, len(task.elements))
+    answered = np.array([a.values is not None for a in asked], dtype=bool)
     true = oracle.hits(rows) & answered
     seen = oracle.inside(
-        {n: np.array([np.nan if a.values is None else a.values[n] for a in asked]) for n in targets}
+        {n: np.array([np.nan if a.values is None else a.values[n] for a in asked]) for n in task.targets}
     )
-    hits = distinct(rows, true, minimum_distance)
+    when = np.array([a.round for a in asked], dtype=int)
+    hits = distinct(rows, true, task.minimum_distance)
     return Run(
-        hits=hits,
-        observed=distinct(rows, seen, minimum_distance),
+        hits=_over_budget(hits, when, task),
+        observed=_over_budget(distinct(rows, seen, task.minimum_distance), when, task),
         jobs=len(asked),
+        cheap=sum(a.fidelity == "cheap" for a in answers),
         failed=int((~answered).sum()),
-        repeated=len(rows) - len(np.unique(np.vstack([oracle.start(seed), rows]), axis=0)) + initial,
-        too_near=int(true.sum() - hits[-1]),
+        repeated=len(rows) - len(np.unique(rows, axis=0)),
+        too_near=int(true.sum() - hits.max(initial=0)),
         seconds=seconds,
         fractions=rows,
     )
 
 
+def _over_budget(counts: NDArray[np.int_], when: NDArray[np.int_], task: Task) -> NDArray[np.int_]:
+    """Counts over the jobs as counts over the budget: what a round did not spend on full jobs comes first in it."""
+    out: list[int] = []
+    last = 0
+    for number in range(task.rounds):
+        own = counts[when == number].tolist()
+        out += [last] * (task.batch - len(own)) + own
+        last = out[-1]
+    return np.array(out, dtype=int)
+
+
 def _state(answers: list[Answer], number: int, oracle: Oracle) -> State:
-    m = len(oracle.elements)
+    m, names = len(oracle.elements), oracle.targets
     known = [a for a in answers if a.due <= number]
-    good = [(a.fractions, a.values) for a in known if a.values is not None]
+    full = [(a.fractions, a.values) for a in known if a.values is not None and a.fidelity == "full"]
+    cheap = [(a.fractions, a.values) for a in known if a.values is not None and a.fidelity == "cheap"]
 
     def rows(chosen: list[Array]) -> Array:
         return np.array(chosen, dtype=float).reshape(-1, m)
 
     return State(
         round=number,
-        fractions=rows([x for x, _ in good]),
-        values={name: np.array([v[name] for _, v in good]) for name in oracle.targets},
-        failed=rows([a.fractions for a in known if a.values is None]),
-        pending=rows([a.fractions for a in answers if a.due > number]),
+        fractions=rows([x for x, _ in full]),
+        values={name: np.array([v[name] for _, v in full]) for name in names},
+        failed=rows([a.fractions for a in known if a.values is None and a.fidelity == "full"]),
+        pending=rows([a.fractions for a in answers if a.due > number and a.fidelity == "full"]),
+        cheap_fractions=rows([x for x, _ in cheap]),
+        cheap_values={name: np.array([v[name] for _, v in cheap]) for name in names},
     )
 
 

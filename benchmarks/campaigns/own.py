@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 _AVERAGED: Final = ("shear_modulus", "poisson_ratio")
 """Properties of the oracles whose prior mean is the linear combination."""
 _GENERATOR: Final = "flow-matching"
+_CHEAP_ROUNDS: Final = 4
+_CHEAP_SHARE: Final = 0.2
 _OPTIONS: Final = {"steps": 400}
 """A campaign starts from 20 alloys; longer training on so few changes nothing."""
 
@@ -90,15 +92,35 @@ class HeaLoop:
         )
         return candidates[chosen]
 
+    def ask_cheap(self, state: State) -> Array:
+        """In the first rounds a fifth of the budget goes to cheap jobs, on uniform random alloys and likely ones."""
+        if state.round >= _CHEAP_ROUNDS or self._task.cheap_cost is None:
+            return np.empty((0, len(self._task.elements)))
+        rng = np.random.default_rng([self._seed, state.round, 3])
+        number = int(_CHEAP_SHARE * self._task.batch / self._task.cheap_cost)
+        drawn = self._task.palette.sample_uniform(200 * number, rng)
+        rows = np.array([c.fraction_vector(self._task.elements) for c in drawn])
+        likely = np.argsort(-log_probability_all(self._fitted(state).predict(rows), self._intervals))
+        return np.vstack([rows[likely[: number // 2]], rows[: number - number // 2]])
+
     def _fitted(self, state: State) -> PropertySurrogate:
+        cheap = len(state.cheap_fractions)
+        values = state.values
+        if cheap:
+            values = {n: np.concatenate([v, state.cheap_values[n]]) for n, v in values.items()}
         averaged = [n for n in state.values if self._formulas and n in _AVERAGED]
         elements = self._task.elements
         self._last = PropertySurrogate.fit(
             elements,
-            state.fractions,
-            state.values,
+            np.vstack([state.fractions, state.cheap_fractions]),
+            values,
+            fidelity=["experiment"] * len(state.fractions) + ["calphad"] * cheap,
             prior_means={n: LinearCombination(tuple(element_vector(elements, n))) for n in averaged},
-            noise={n: sigma for n, sigma in self._task.noise.items() if sigma > 0},
+            noise={
+                n: np.append(np.full(len(state.fractions), sigma), np.full(cheap, np.nan))
+                for n, sigma in self._task.noise.items()
+                if sigma > 0
+            },
             start=self._last,
             seed=self._seed,
         )

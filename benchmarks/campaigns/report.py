@@ -134,11 +134,14 @@ def _about(result: dict[str, Any], oracle: str) -> str:
     late = (
         f"answers late by {' or '.join(map(str, about['late']))} rounds" if any(about["late"]) else "no delay"
     )
+    cheap = (
+        f", a cheap and biased fidelity at {about['cheap_cost']:g} of a job" if about["cheap_cost"] else ""
+    )
     return (
         f"{len(about['elements'])} elements ({' '.join(about['elements'])}), {where}; {wanted}. Of "
         f"{about['base_rate_of']} {'members' if about['pool'] else 'uniform random compositions'} "
         f"{100 * about['base_rate']:.2f}% hit. {about['rounds']} rounds of {about['batch']} jobs after 20 initial "
-        f"alloys, none a hit; {100 * about['failure_rate']:.0f}% of the jobs fail, {late}; hits count once "
+        f"alloys, none a hit; {100 * about['failure_rate']:.0f}% of the jobs fail, {late}{cheap}; hits count once "
         f"within a total-variation distance of {about['minimum_distance']:g}."
     )
 
