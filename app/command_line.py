@@ -14,7 +14,14 @@ from typing import Annotated
 
 import typer
 
-from app import calphad_commands, campaign_commands, check_command, material_commands, queue_commands
+from app import (
+    benchmark_command,
+    calphad_commands,
+    campaign_commands,
+    check_command,
+    material_commands,
+    queue_commands,
+)
 from app.options import DatabaseUrl, Json
 from app.output import note, print_error, print_json, print_text
 from hea_loop.errors import HeaLoopError
@@ -81,6 +88,7 @@ application.add_typer(calphad_commands.calphad, name="calphad")
 application.command()(material_commands.show)
 application.command()(material_commands.predict)
 application.command()(check_command.check)
+application.command()(benchmark_command.benchmark)
 
 
 @application.command()
