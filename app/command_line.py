@@ -19,6 +19,8 @@ from app import (
     calphad_commands,
     campaign_commands,
     check_command,
+    feasibility_command,
+    generate_command,
     material_commands,
     queue_commands,
 )
@@ -83,6 +85,8 @@ def init(database_url: DatabaseUrl = None, json: Json = False) -> None:
 application.command()(campaign_commands.run)
 application.command()(campaign_commands.status)
 application.command()(campaign_commands.report)
+application.command()(feasibility_command.feasibility)
+application.command()(generate_command.generate)
 application.add_typer(queue_commands.queue, name="queue")
 application.add_typer(calphad_commands.calphad, name="calphad")
 application.command()(material_commands.show)

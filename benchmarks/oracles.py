@@ -48,6 +48,7 @@ __all__ = [
     "Law",
     "Oracle",
     "kind_b",
+    "pool_oracle",
     "rare_hit",
     "ternary_pool",
 ]
@@ -412,29 +413,59 @@ def ternary_pool() -> Oracle:
     Targets that 20 of them (1.6%) meet: G 60 to 66 GPa, B 130 to 145 GPa, nu at most 0.30.
     """
     rows = read_first_principles()
-    fractions = np.array([row.composition.fraction_vector(ELASTIC_ELEMENTS) for row in rows])
     names = ("shear_modulus", "bulk_modulus", "poisson_ratio")
-    table = {name: np.array([getattr(row, name) for row in rows]) for name in names}
-    place = {row.tobytes(): i for i, row in enumerate(np.rint(fractions * RESOLUTION))}
-    m = len(ELASTIC_ELEMENTS)
+    return pool_oracle(
+        "ternary-pool",
+        ELASTIC_ELEMENTS,
+        np.array([row.composition.fraction_vector(ELASTIC_ELEMENTS) for row in rows]),
+        {name: np.array([getattr(row, name) for row in rows]) for name in names},
+        targets={"shear_modulus": (60.0, 66.0), "bulk_modulus": (130.0, 145.0), "poisson_ratio": (0.0, 0.30)},
+        units={"shear_modulus": "GPa", "bulk_modulus": "GPa", "poisson_ratio": "1"},
+        noise={"shear_modulus": 1.0, "bulk_modulus": 2.0, "poisson_ratio": 0.003},
+    )
+
+
+def pool_oracle(
+    name: str,
+    elements: tuple[str, ...],
+    pool: Array,
+    table: Values,
+    *,
+    targets: dict[str, tuple[float, float]],
+    units: dict[str, str],
+    noise: dict[str, float],
+) -> Oracle:
+    """Alloys with known values: nothing else may be asked, and the values are the truth.
+
+    Args:
+        name: Of the oracle.
+        elements: Symbols of the columns, ``m`` of them.
+        pool: ``k x m`` fractions, different alloys, whole multiples of 0.001.
+        table: Property to ``k`` values.
+        targets: As in :class:`Oracle`.
+        units: Likewise.
+        noise: Likewise.
+    """
+    place = {row.tobytes(): i for i, row in enumerate(np.rint(pool * RESOLUTION))}
+    m = len(elements)
 
     def truth(x: Array) -> Values:
         found = [place.get(row.tobytes()) for row in np.rint(x * RESOLUTION)]
         return {
-            name: np.array([np.nan if i is None else v[i] for i in found], dtype=float)
-            for name, v in table.items()
+            name: np.array([np.nan if i is None else values[i] for i in found], dtype=float)
+            for name, values in table.items()
         }
 
     return Oracle(
-        name="ternary-pool",
-        elements=ELASTIC_ELEMENTS,
-        palette=Palette(ELASTIC_ELEMENTS, (1,) * m, (1000,) * m, (False,) * m, 1, m),
-        targets={"shear_modulus": (60.0, 66.0), "bulk_modulus": (130.0, 145.0), "poisson_ratio": (0.0, 0.30)},
-        units={"shear_modulus": "GPa", "bulk_modulus": "GPa", "poisson_ratio": "1"},
-        noise={"shear_modulus": 1.0, "bulk_modulus": 2.0, "poisson_ratio": 0.003},
+        name=name,
+        elements=elements,
+        palette=Palette(elements, (1,) * m, (RESOLUTION,) * m, (False,) * m, 1, m),
+        targets=targets,
+        units=units,
+        noise=noise,
         training=np.empty((0, m)),
-        training_values={name: np.empty(0) for name in names},
-        pool=fractions,
+        training_values={property_: np.empty(0) for property_ in table},
+        pool=pool,
         truth=truth,
     )
 

@@ -182,16 +182,19 @@ def _averaged(source: str, compositions: Sequence[Composition], values: Mapping[
         places.setdefault(composition.key, []).append(k)
     keys = sorted(places)
 
-    def mean(column: Array, rows: list[int]) -> float:
-        own: Array = np.take(column, rows)
-        known = own[np.asarray(np.isfinite(own))]
-        return float(known.mean()) if len(known) else math.nan
-
     return AlloyRows(
         source,
         tuple(compositions[places[key][0]] for key in keys),
-        {name: np.array([mean(column, places[key]) for key in keys]) for name, column in values.items()},
+        {
+            name: np.array([_mean_known(column, places[key]) for key in keys])
+            for name, column in values.items()
+        },
     )
+
+
+def _mean_known(column: Array, rows: list[int]) -> float:
+    known = [float(column[k]) for k in rows if math.isfinite(column[k])]
+    return sum(known) / len(known) if known else math.nan
 
 
 def problem_of_rows(rows: AlloyRows, *, seed: int = 0) -> Problem:

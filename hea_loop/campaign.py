@@ -229,6 +229,8 @@ class Campaign(_Part):
     review: Literal["none", "required"] = "none"
     """``required``: candidates wait as queued until a person approves them."""
     stop: StopRules = StopRules()
+    feasibility: Literal["refuse", "warn"] = "refuse"
+    """Whether a campaign is refused whose predicted targets no composition of the palette meets."""
 
     @field_validator("targets")
     @classmethod

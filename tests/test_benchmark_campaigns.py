@@ -236,6 +236,27 @@ def test_the_verdict_says_when_the_default_falls_short(tmp_path: Path) -> None:
         write_tables(result, document)
 
 
+def test_a_pool_of_ones_own_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "mine.csv"
+    rng = np.random.default_rng(0)
+    rows = [f"Nb{a} Mo{b} Ti{1000 - a - b},{a / 10},x" for a, b in rng.integers(100, 400, (150, 2))]
+    table.write_text("composition,strength,note\n" + "\n".join([*rows, "NbTi,,unknown"]) + "\n")
+    chosen = ["--data", str(table), "--seeds", "1", "--contestant", "hea-loop", "random", "--rounds", "3"]
+    assert main([*chosen, "--target", "strength=35:", "--batch", "6", "--no-delay", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["oracles"]["mine"]["pool"] == len(set(rows))
+    ours, random = (run["hits"][-1] for run in result["runs"])
+    # a line in one element is learned at once
+    assert ours > 10 > random
+    for wrong, message in (
+        (["--target", "strength=5"], "write it as"),
+        (["--target", "hardness=1:2"], "has no column hardness"),
+        (["--target", "strength=90:"], "has 0 hits"),
+    ):
+        assert main([*chosen, *wrong]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_bad_arguments_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seeds", "0"]) == 2
     assert "at least 1" in capsys.readouterr().err

@@ -12,9 +12,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from benchmarks.campaigns.harness import run_campaign
+from benchmarks.campaigns.own_data import checked_targets, table_oracle
 from benchmarks.campaigns.registry import CONTESTANTS, MAIN
 from benchmarks.campaigns.report import write_tables
-from benchmarks.oracles import CHEAP_COST, ORACLES, Law
+from benchmarks.oracles import CHEAP_COST, ORACLES, Law, Oracle
 from benchmarks.tables import environment, load_result, write_result
 from hea_loop.errors import HeaLoopError, InputError
 
@@ -35,12 +36,20 @@ _BASE_DRAWS: Final = 20000
 
 
 class _Setting(NamedTuple):
-    """A task by name: its oracle, rounds, jobs in each, and whether the cheap fidelity may be asked."""
+    """A task by name: its oracle, rounds, jobs in each, and whether the cheap fidelity may be asked.
+
+    With targets the oracle is the path of a table of alloys.
+    """
 
     oracle: str
     rounds: int
     batch: int
     two_fidelities: bool = False
+    targets: tuple[tuple[str, tuple[float, float]], ...] = ()
+
+    def truth(self) -> Oracle:
+        """The oracle."""
+        return table_oracle(Path(self.oracle), dict(self.targets)) if self.targets else ORACLES[self.oracle]()
 
 
 # a pool has 20 hits, so that a long budget would exhaust it
@@ -56,7 +65,7 @@ _MINIMUM_DISTANCE: Final = 0.05
 
 def one_run(name: str, contestant: str, seed: int, setting: _Setting, law: Law) -> dict[str, Any]:
     """Run one campaign and return plain numbers."""
-    oracle = ORACLES[setting.oracle]()
+    oracle = setting.truth()
     distance = _MINIMUM_DISTANCE if oracle.pool is None else 0.0
     run = run_campaign(
         oracle,
@@ -86,7 +95,7 @@ def one_run(name: str, contestant: str, seed: int, setting: _Setting, law: Law) 
 
 def _described(setting: _Setting, law: Law, draws: int) -> dict[str, Any]:
     """What an oracle is and how rare its hits are."""
-    oracle = ORACLES[setting.oracle]()
+    oracle = setting.truth()
     drawn = oracle.pool if oracle.pool is not None else oracle.uniform(draws, np.random.default_rng(0))
     return {
         "elements": list(oracle.elements),
@@ -105,6 +114,20 @@ def _described(setting: _Setting, law: Law, draws: int) -> dict[str, Any]:
     }
 
 
+def _settings(given: argparse.Namespace) -> dict[str, _Setting]:
+    """The tasks that are asked for, by name."""
+    if given.data is not None:
+        ends = tuple(checked_targets(given.target).items())
+        chosen = {given.data.stem: _Setting(str(given.data), 8, 8, targets=ends)}
+    else:
+        chosen = {name: _SETTINGS[name] for name in given.oracle}
+    changes = {"rounds": given.rounds, "batch": given.batch}
+    if given.smoke:
+        changes = {"rounds": 2, "batch": 4}
+    wanted = {name: value for name, value in changes.items() if value is not None}
+    return {name: setting._replace(**wanted) for name, setting in chosen.items()}
+
+
 def _measured(given: argparse.Namespace) -> dict[str, Any]:
     law = Law(
         noise=not given.no_noise,
@@ -115,8 +138,7 @@ def _measured(given: argparse.Namespace) -> dict[str, Any]:
     oracles, runs = {}, []
     with ProcessPoolExecutor(given.jobs) as executor:
         waiting = []
-        for name in given.oracle:
-            setting = _SETTINGS[name]._replace(rounds=2, batch=4) if given.smoke else _SETTINGS[name]
+        for name, setting in _settings(given).items():
             oracles[name] = _described(setting, law, 2000 if given.smoke else _BASE_DRAWS)
             waiting += [
                 executor.submit(one_run, name, contestant, seed, setting, law)
@@ -182,6 +204,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--oracle", nargs="+", choices=list(_SETTINGS), default=["rare-hit"])
+    parser.add_argument("--data", type=Path, help="a CSV of your own alloys (column composition) as the pool")
+    parser.add_argument(
+        "--target", action="append", default=[], help="with --data: COLUMN=LOW:HIGH, for each property"
+    )
+    parser.add_argument("--rounds", type=int, help="rounds (default 8)")
+    parser.add_argument("--batch", type=int, help="jobs in each (default 10, in a pool 8)")
     parser.add_argument("--contestant", nargs="+", choices=list(CONTESTANTS), default=list(MAIN))
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
     parser.add_argument("--first-seed", type=int, default=1, help="the first of them (default 1)")
@@ -198,8 +226,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--document", type=Path, default=Path("docs/benchmarks.md"))
     given = parser.parse_args(arguments)
-    if min(given.seeds, given.jobs, given.first_seed) < 1:
-        print("--seeds, --first-seed and --jobs have to be at least 1", file=sys.stderr)
+    if min(given.seeds, given.jobs, given.first_seed, given.rounds or 1, given.batch or 1) < 1:
+        print("--seeds, --first-seed, --rounds, --batch and --jobs have to be at least 1", file=sys.stderr)
         return 2
     if given.smoke:
         given.seeds = 1

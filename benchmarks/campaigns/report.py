@@ -148,11 +148,12 @@ def _about(result: dict[str, Any], oracle: str) -> str:
 
 def block(result: dict[str, Any], *, pictures: str = "images") -> str:
     """What stands between the markers of the document: for each oracle its description, table and verdict."""
-    seeds, about = len(result["seeds"]), result["environment"]
+    about = result["environment"]
     parts = [
         (
-            f"{seeds} seeds, {', '.join(f'`{c}`' for c in result['commands'])}, {about['made_at'][:10]},"
-            f" {about['machine']}, load average {about['load_average_1_min']}."
+            f"{len(result['runs'])} campaigns in {len(result['commands'])} commands, which the results list;"
+            f" finished {about['made_at'][:16].replace('T', ' ')} UTC on {about['machine']}, load average then"
+            f" {about['load_average_1_min']}: seconds are those of a shared machine."
         )
     ]
     for oracle in result["oracles"]:
