@@ -104,7 +104,7 @@ def _coarse(force: float | None) -> float | None:
     """A force in few enough digits that the solver's noise, which differs between processes, is not stored."""
     if force is None:
         return None
-    return round(force, 3 if abs(force) < 10 else 1 if abs(force) < 100 else 0)
+    return round(force, 1 if abs(force) < 100 else 0)
 
 
 def screen_verdicts(
