@@ -86,9 +86,11 @@ class StabilityVerdict:
     def detail(self) -> dict[str, Any]:
         """All but the verdict itself and the temperature, as plain JSON."""
         return {
-            "phases": [{"name": p.name, "fraction": p.fraction} for p in self.phases],
+            "phases": [{"name": p.name, "fraction": round(p.fraction, 4)} for p in self.phases],
             "competing_phase": self.competing_phase or None,
-            "competing_fraction": self.competing_fraction,
+            "competing_fraction": None
+            if self.competing_fraction is None
+            else round(self.competing_fraction, 4),
             "competing_composition": {e: round(x, 3) for e, x in self.competing_composition.items()},
             "driving_force_J_per_mol": _coarse(self.driving_force),
             "driving_forces_J_per_mol": {name: _coarse(force) for name, force in self.driving_forces.items()},
@@ -104,7 +106,7 @@ def _coarse(force: float | None) -> float | None:
     """A force in few enough digits that the solver's noise, which differs between processes, is not stored."""
     if force is None:
         return None
-    return round(force, 1 if abs(force) < 100 else 0)
+    return float(f"{force:.2g}") if abs(force) < 100 else round(force, 0)
 
 
 def screen_verdicts(
