@@ -33,6 +33,7 @@ from flows.planning import (
     calphad_settings,
     known_answers,
     known_compositions,
+    pending_compositions,
     training_data,
 )
 from flows.progress import ProgressEvent, emit
@@ -110,16 +111,19 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
         data = training_data(session, campaign, generator)
         known = known_compositions(session)
         answers = known_answers(session, campaign)
+        pending = pending_compositions(session, campaign_id, besides=iteration_id)
         left = request.budget - jobs_created(session, campaign_id, request.validator)
     size = min(campaign.batch_size, left)
     conditions = conditions_for_targets(
         data,
-        {name: (t.min, t.max) for name, t in campaign.targets.items()},
+        {name: (t.min, t.max) for name, t in (campaign.strategy.wanted | campaign.targets).items()},
         campaign.strategy.oversample * size,
         derived_generator(campaign.seed, number, "conditions"),
     )
     generated = palette.snap(
-        generator.generate(conditions, seed=derived_seed(campaign.seed, number, "generation"))
+        generator.generate(
+            conditions, seed=derived_seed(campaign.seed, number, "generation"), palette=palette
+        )
     )
     selection = select_candidates(
         generated,
