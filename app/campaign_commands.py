@@ -12,6 +12,8 @@ from app.options import DatabaseUrl, Json
 from app.output import note, print_json, print_table, print_text
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from db.results import CampaignResults
 
 __all__ = ["report", "run", "status"]
@@ -63,6 +65,24 @@ def _print_results(results: CampaignResults) -> None:
     for iteration in results.iterations:
         if iteration.stage != "scored":
             print_text(f"iteration {iteration.iteration} is not complete; next: {iteration.stage}")
+
+
+def _judged(session: Session, name: str) -> dict[str, Any]:
+    """What the targets asked for before the first iteration, and the same of what was found."""
+    from db.found import found_by_target
+    from db.results import campaign_candidates, campaign_or_latest
+
+    row = campaign_or_latest(session, name)
+    found = found_by_target(row.spec, campaign_candidates(session, name))
+    return {"feasibility": row.feasibility, "found": found.to_json()}
+
+
+def _print_judged(judged: Mapping[str, Any]) -> None:
+    before, costliest = judged["feasibility"], judged["found"]["costliest"]
+    if before is not None:
+        print_text(f"judged {before['verdict']} before the first iteration: {before['reason']}")
+    if costliest is not None:
+        print_text(f"of what was found the costliest target is {costliest['name']}: {costliest['reason']}")
 
 
 def run(
@@ -142,13 +162,15 @@ def status(
     with open_existing_store(database_url) as store, store.read() as session:
         names = [n for n, _ in campaign_names(session)] if name is None else [name]
         results = [campaign_results(session, n) for n in names]
+        judged = {r.campaign: _judged(session, r.campaign) for r in results}
     if json:
-        print_json({"campaigns": [r.to_json() for r in results]})
+        print_json({"campaigns": [r.to_json() | judged[r.campaign] for r in results]})
         return
     if not results:
         note("the store has no campaign yet: start one with `hea-loop run`")
     for result in results:
         _print_results(result)
+        _print_judged(judged[result.campaign])
         pending = result.totals["pending"]
         if pending:
             print_text(f"{pending} candidates are not decided or validated yet")

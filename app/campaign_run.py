@@ -65,15 +65,18 @@ def prepare(campaign: Campaign, database_url: str | None) -> None:
     """Refuse what would fail later, before anything is started; then enter the campaign into the store.
 
     Raises:
-        InputError: An unknown strategy or option, a missing database, elements that it does not have, a name
+        InputError: An unknown strategy or option, a missing database, elements that it does not have, targets
+            that no composition meets, a name
             that another campaign has.
         StoreError: The store cannot be used.
     """
     from db.campaigns import register
     from db.store import open_store
+    from flows.feasibility import refuse_infeasible
     from flows.planning import check_campaign
 
     check_campaign(campaign)
+    refuse_infeasible(campaign)
     with open_store(database_url) as store, store.write() as session:
         register(session, campaign)
 

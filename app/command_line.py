@@ -14,7 +14,15 @@ from typing import Annotated
 
 import typer
 
-from app import calphad_commands, campaign_commands, check_command, material_commands, queue_commands
+from app import (
+    calphad_commands,
+    campaign_commands,
+    check_command,
+    feasibility_command,
+    generate_command,
+    material_commands,
+    queue_commands,
+)
 from app.options import DatabaseUrl, Json
 from app.output import note, print_error, print_json, print_text
 from hea_loop.errors import HeaLoopError
@@ -76,6 +84,8 @@ def init(database_url: DatabaseUrl = None, json: Json = False) -> None:
 application.command()(campaign_commands.run)
 application.command()(campaign_commands.status)
 application.command()(campaign_commands.report)
+application.command()(feasibility_command.feasibility)
+application.command()(generate_command.generate)
 application.add_typer(queue_commands.queue, name="queue")
 application.add_typer(calphad_commands.calphad, name="calphad")
 application.command()(material_commands.show)

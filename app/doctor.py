@@ -16,7 +16,7 @@ from hea_loop.errors import HeaLoopError
 
 __all__ = ["Finding", "examine", "print_findings", "print_vocabulary"]
 
-_PACKAGES: Final = ("torch", "pycalphad", "prefect", "sqlalchemy", "pymatgen", "scikit-learn", "numpy", "ase")
+_PACKAGES: Final = ("torch", "pycalphad", "prefect", "sqlalchemy", "pymatgen", "gpytorch", "numpy", "ase")
 _ENOUGH_DISK_BYTES: Final = 2**30  # a campaign of some hundred candidates leaves tens of MiB
 
 

@@ -89,7 +89,7 @@ def specification(row: models.Campaign) -> Campaign:
     return parse_campaign(row.spec, source=f"campaign {row.name}")
 
 
-_EXTENDABLE = ("iterations", "stop", "description")
+_EXTENDABLE = ("iterations", "stop", "description", "feasibility")
 
 
 def _identity(campaign: Campaign) -> dict[str, Any]:

@@ -175,6 +175,8 @@ class Campaign(Base):
     owner_expires: Mapped[datetime | None]
     flow_run_id: Mapped[str | None] = mapped_column(String(40))
     """Prefect's id of the run that owns it, so that a dead run can be reconciled."""
+    feasibility: Mapped[dict[str, Any] | None]
+    """What its targets ask for, as judged before the first iteration; None while it was not."""
     created_at: Mapped[datetime] = mapped_column(default=_now)
     updated_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
     iterations: Mapped[list[Iteration]] = relationship(back_populates="campaign", order_by="Iteration.number")

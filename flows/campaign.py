@@ -39,6 +39,7 @@ from db.ownership import LEASE, new_owner
 from db.results import campaign_or_latest, campaign_results
 from db.scores import history, pending_candidates
 from db.store import Store
+from flows.feasibility import judge_before, refuse_infeasible
 from flows.planning import calphad_request, check_campaign
 from flows.prepare import is_prepared, prepare_store
 from flows.progress import ProgressEvent, emit
@@ -122,6 +123,7 @@ def run_campaign(
     store = store_for(database_url)
     spec = _resolve(campaign, store)
     check_campaign(spec)
+    refuse_infeasible(spec)
     if not is_prepared(store):
         prepare_store(
             store, lambda text: emit(ProgressEvent(spec.name, 0, spec.iterations, "preparing", message=text))
@@ -139,6 +141,7 @@ def run_campaign(
                 str(claimed.interrupted_flow_run_id), f"interrupted; {spec.name} goes on in another run"
             )
         with _kept_alive(store, claimed.campaign_id, owner):
+            judge_before(store, spec, claimed.campaign_id)
             state, reason = _turn(store, claimed.campaign_id, owner, database_url, limit=max_iterations)
     except OwnershipLostError:
         raise

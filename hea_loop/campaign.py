@@ -256,6 +256,8 @@ class Campaign(_Part):
     review: Literal["none", "required"] = "none"
     """``required``: candidates wait as queued until a person approves them."""
     stop: StopRules = StopRules()
+    feasibility: Literal["refuse", "warn"] = "refuse"
+    """Whether a campaign is refused whose predicted targets no composition of the palette meets."""
 
     @model_validator(mode="before")
     @classmethod

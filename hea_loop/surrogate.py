@@ -1,12 +1,14 @@
 """What the validators will answer: learned from every answer so far, with how sure that is.
 
 Two kinds of question are learned. A numeric target that a validator decides (``solidus``): a Gaussian process
-on its difference from a prior mean, which for the solidus is the rule-of-mixtures melting point. A verdict that
+on its difference from a prior mean, which for the solidus is the rule-of-mixtures melting point, its standard
+deviations scaled so that 95% of the answers, each left out in turn, lie where it says. A verdict that
 has to hold at several temperatures: a Gaussian process on how many of them hold, so that an alloy that misses
 one temperature of four tells more than a bare no; the probability of a yes at all of them is the mass beyond
 the threshold between "all" and "all but one" (classification by regression on the latent value: Rasmussen and
-Williams, Gaussian Processes for Machine Learning, 2006, section 6.5, ISBN 026218253X). The inputs are the
-atomic fractions and the size mismatch, which decides about Laves phases and miscibility gaps.
+Williams, Gaussian Processes for Machine Learning, 2006, section 6.5, ISBN 026218253X). The processes are those
+of :mod:`hea_loop.surrogates.composition_gp`, which see the electrons per atom and the size mismatch beside the
+atomic fractions.
 
 Before anything is known the answers are the prior: a verdict holds with probability 0.5, the solidus and the
 other temperatures of melting lie about the rule-of-mixtures melting point by a wide guess, and a probability
@@ -15,9 +17,8 @@ may be anything.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from hea_loop.campaign import Campaign, Target, Verdict
+from hea_loop.elements import element_vector
 from hea_loop.errors import InputError
 from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
 from hea_loop.scoring import KnownValue, decisive_value
@@ -62,7 +64,14 @@ _PRIORS: Final = {
 }
 """One for each numeric target that a validator answers (:data:`hea_loop.properties.CALPHAD_TARGETS`)."""
 
-_SIZE_MISMATCH_SCALE: Final = 10.0  # percent; brings the descriptor to the scale of the fractions
+_BASELINES: Final = {"melting_temperature_rom": "melting_temperature"}
+"""The element value whose average over the atoms a baseline is."""
+
+_FEWEST_TO_CALIBRATE: Final = 20
+"""With fewer answers the share of left-out ones that lie outside their interval says next to nothing."""
+
+_LATENT_SCALES: Final = (0.0, 1.2)  # before any answer a verdict is as likely to hold as not
+_LATENT_NOISE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,7 @@ class _Numeric:
     name: str
     target: Target
     baseline: str | None  # predicted property that is added to the process
-    process: Any  # a fitted GaussianProcessRegressor, None without answers
+    process: Any  # a fitted CompositionGP, None without answers
     offset: float
     spread: float
 
@@ -122,16 +131,16 @@ class Surrogate:
         Returns:
             ``n`` numbers from 0 to 1.
         """
-        inputs = _inputs(fractions, self.elements)
-        out = np.ones(len(inputs))
+        rows = _checked(fractions, self.elements)
+        out = np.ones(len(rows))
         for model in self.numeric:
-            estimate = _numeric_estimate(model, fractions, inputs, self.elements)
+            estimate = _numeric_estimate(model, rows, self.elements)
             low = -np.inf if model.target.min is None else model.target.min
             high = np.inf if model.target.max is None else model.target.max
             out *= norm.cdf(high, estimate.mean, estimate.sigma) - norm.cdf(
                 low, estimate.mean, estimate.sigma
             )
-        for probability in self._verdict_probabilities(inputs).values():
+        for probability in self.verdict_probability(rows).values():
             out *= probability
         return out
 
@@ -144,22 +153,41 @@ class Surrogate:
         Returns:
             By property.
         """
-        inputs = _inputs(fractions, self.elements)
-        return {m.name: _numeric_estimate(m, fractions, inputs, self.elements) for m in self.numeric}
+        rows = _checked(fractions, self.elements)
+        return {m.name: _numeric_estimate(m, rows, self.elements) for m in self.numeric}
 
     def verdict_probability(self, fractions: Array) -> dict[str, Array]:
         """Probability of each verdict to hold at all its temperatures, ``n`` numbers each."""
-        return self._verdict_probabilities(_inputs(fractions, self.elements))
-
-    def _verdict_probabilities(self, inputs: Array) -> dict[str, Array]:
-        out = {}
+        rows, out = _checked(fractions, self.elements), {}
         for model in self.verdicts:
-            if model.process is None:
-                out[model.name] = np.full(len(inputs), 0.5)
+            if model.process is None or len(rows) == 0:
+                out[model.name] = np.full(len(rows), 0.5)
                 continue
-            mean, sigma = _predict(model.process, inputs)
-            out[model.name] = np.asarray(norm.cdf(mean / np.maximum(sigma, 1e-9)), dtype=float)
+            mean, sigma = model.process.predict(rows)
+            out[model.name] = np.asarray(norm.cdf(mean / sigma), dtype=float)
         return out
+
+    def condition_on_pending(self, fractions: Array) -> Surrogate:
+        """Take in compositions that validators are still at work on, without their answers.
+
+        Each counts as if the validators had answered what is expected of it (the kriging believer: Ginsbourger,
+        Le Riche and Carraro 2010, doi 10.1007/978-3-642-10701-6_6): means stay, uncertainties shrink nearby, so
+        that the next choice asks elsewhere. What has no answer at all yet stays as open as it was.
+
+        Args:
+            fractions: ``k x m`` atomic fractions; ``k`` may be zero.
+
+        Returns:
+            Another surrogate; this one stays as it is.
+        """
+        rows = _checked(fractions, self.elements)
+        if len(rows) == 0:
+            return self
+        return replace(
+            self,
+            numeric=tuple(replace(m, process=_believing(m.process, rows)) for m in self.numeric),
+            verdicts=tuple(replace(m, process=_believing(m.process, rows)) for m in self.verdicts),
+        )
 
 
 def fit_surrogate(
@@ -190,13 +218,12 @@ def fit_surrogate(
         )
     rows, kept = rows[-MOST_ANSWERS:], [_validated(values) for values in answers[-MOST_ANSWERS:]]
     symbols = tuple(elements)
-    inputs = _inputs(rows, symbols)
     numeric = tuple(
-        _fit_numeric(name, target, inputs, rows, symbols, kept)
+        _fit_numeric(name, target, rows, symbols, kept)
         for name, target in campaign.targets.items()
         if name not in PREDICTED_PROPERTIES
     )
-    verdicts = tuple(_fit_verdict(name, v, inputs, kept) for name, v in campaign.verdicts.items())
+    verdicts = tuple(_fit_verdict(name, v, rows, symbols, kept) for name, v in campaign.verdicts.items())
     return Surrogate(symbols, numeric, verdicts, len(kept))
 
 
@@ -204,15 +231,15 @@ def _validated(values: Sequence[KnownValue]) -> list[KnownValue]:
     return [v for v in values if v.fidelity != "prediction"]
 
 
-def _inputs(fractions: Array, elements: tuple[str, ...]) -> Array:
-    """``n x (m + 1)``: atomic fractions and the scaled size mismatch."""
+def _checked(fractions: Array, elements: tuple[str, ...]) -> Array:
     rows = np.asarray(fractions, dtype=float)
     if rows.ndim != 2 or rows.shape[1] != len(elements):
         raise InputError("fractions", rows.shape, f"is not n x {len(elements)}", "one column per element")
-    if len(rows) == 0:
-        return np.empty((0, len(elements) + 1))
-    mismatch = predict_array(rows, elements, ("size_mismatch",))["size_mismatch"]
-    return np.column_stack([rows, mismatch / _SIZE_MISMATCH_SCALE])
+    return rows
+
+
+def _believing(process: Any, rows: Array) -> Any:
+    return None if process is None else process.condition_on_pending(rows)
 
 
 def _prior_mean(baseline: str | None, fractions: Array, elements: tuple[str, ...]) -> Array:
@@ -224,7 +251,6 @@ def _prior_mean(baseline: str | None, fractions: Array, elements: tuple[str, ...
 def _fit_numeric(
     name: str,
     target: Target,
-    inputs: Array,
     fractions: Array,
     elements: tuple[str, ...],
     answers: Sequence[Sequence[KnownValue]],
@@ -233,19 +259,28 @@ def _fit_numeric(
     found = [decisive_value(values, name) for values in answers]
     rows = [i for i, value in enumerate(found) if value is not None]
     y = np.array([value.value for value in found if value is not None])
-    y -= _prior_mean(prior.baseline, fractions, elements)[rows]
     if len(rows) < 2:
-        offset = float(y.mean()) if rows else prior.offset
+        missed = y - _prior_mean(prior.baseline, fractions, elements)[rows]
+        offset = float(missed.mean()) if rows else prior.offset
         return _Numeric(name, target, prior.baseline, None, offset, prior.spread)
-    # few answers say little about the spread: mix the prior's in with the weight of four answers
-    spread = float(np.sqrt((len(y) * y.var() + 4 * prior.spread**2) / (len(y) + 4)))
-    offset = float(y.mean())
-    process = _fit(inputs[rows], (y - offset) / spread, noise=0.01)
-    return _Numeric(name, target, prior.baseline, process, offset, spread)
+    from hea_loop.surrogates.composition_gp import CompositionGP, LinearCombination
+
+    mean = None
+    if prior.baseline is not None:
+        mean = LinearCombination(tuple(element_vector(elements, _BASELINES[prior.baseline])))
+    # few answers say little about the spread: the prior's is mixed in with the weight of four answers
+    process = CompositionGP.fit(elements, fractions[rows], y, prior_mean=mean, spread=prior.spread)
+    if len(rows) >= _FEWEST_TO_CALIBRATE:
+        process = process.calibrated([str(i) for i in range(len(rows))])
+    return _Numeric(name, target, prior.baseline, process, process.offset, process.spread)
 
 
 def _fit_verdict(
-    name: str, verdict: Verdict, inputs: Array, answers: Sequence[Sequence[KnownValue]]
+    name: str,
+    verdict: Verdict,
+    fractions: Array,
+    elements: tuple[str, ...],
+    answers: Sequence[Sequence[KnownValue]],
 ) -> _YesNo:
     listed = len(verdict.temperatures_K)
     rows, latent = [], []
@@ -260,42 +295,16 @@ def _fit_verdict(
         latent.append((sum(held) - (listed - 0.5)) / (0.5 * listed))
     if not rows:
         return _YesNo(name, verdict, None)
-    return _YesNo(name, verdict, _fit(inputs[rows], np.array(latent), noise=0.1))
+    from hea_loop.surrogates.composition_gp import CompositionGP
 
-
-def _fit(inputs: Array, y: Array, *, noise: float) -> Any:
-    """Gaussian process with zero mean on ``k x (m + 1)`` inputs and ``k`` values of the order of one."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-
-    # Lengths are in atomic fraction. The bounds keep one-sided answers from spreading over the whole simplex.
-    kernel = ConstantKernel(1.5, (0.3, 30.0)) * Matern(0.4, (0.1, 1.5), nu=2.5) + WhiteKernel(
-        noise, (noise / 5, 5 * noise)
+    process = CompositionGP.fit(
+        elements, fractions[rows], np.array(latent), scales=_LATENT_SCALES, starting_noise=_LATENT_NOISE
     )
-    tune = len(y) >= _FEWEST_TO_TUNE and np.ptp(y) > 0
-    process = GaussianProcessRegressor(kernel, alpha=1e-8, optimizer="fmin_l_bfgs_b" if tune else None)
-    with warnings.catch_warnings():
-        # a parameter at its bound is what the bounds are for
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        process.fit(inputs, y)
-    return process
+    return _YesNo(name, verdict, process)
 
 
-def _predict(process: Any, inputs: Array) -> tuple[Array, Array]:
-    if len(inputs) == 0:
-        return np.empty(0), np.empty(0)
-    mean, sigma = process.predict(inputs, return_std=True)
-    return np.asarray(mean, dtype=float), np.asarray(sigma, dtype=float)
-
-
-def _numeric_estimate(
-    model: _Numeric, fractions: Array, inputs: Array, elements: tuple[str, ...]
-) -> Estimate:
-    if model.process is None:
-        mean, sigma = np.full(len(inputs), model.offset), np.full(len(inputs), model.spread)
-    else:
-        mean, sigma = _predict(model.process, inputs)
-        mean, sigma = mean * model.spread + model.offset, sigma * model.spread
-    rows = np.asarray(fractions, dtype=float)
-    return Estimate(mean + _prior_mean(model.baseline, rows, elements), sigma)
+def _numeric_estimate(model: _Numeric, fractions: Array, elements: tuple[str, ...]) -> Estimate:
+    if model.process is not None and len(fractions):
+        return Estimate(*model.process.predict(fractions))
+    prior = _prior_mean(model.baseline, fractions, elements)
+    return Estimate(prior + model.offset, np.full(len(fractions), model.spread))

@@ -108,6 +108,7 @@ def test_the_record_holds_metrics_and_the_training_curve(trained):
     assert set(record.metrics) == {
         "diversity",
         "collapsed",
+        "collapsed_at_step",
         "novelty",
         "element_count_distance",
         "pair_correlation_distance",

@@ -18,7 +18,9 @@ from sqlalchemy.orm import Session
 from app.output import number
 from app.report.drawings import Drawing, draw_all, interval_of
 from app.report.names import FIDELITY_NAMES, shown_name, shown_unit
+from db.found import found_by_target
 from db.material_facts import LiteratureIndex, Neighbour, phases_at_temperatures
+from db.models import Campaign
 from db.results import (
     CampaignResults,
     CandidateResult,
@@ -43,7 +45,7 @@ _PACKAGES: Final = (
     "torch",
     "numpy",
     "scipy",
-    "scikit-learn",
+    "gpytorch",
     "pymatgen",
     "prefect",
     "sqlalchemy",
@@ -214,6 +216,49 @@ def _versions() -> list[tuple[str, str]]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _AskedFor:
+    """One target or verdict: what it asked for before the start, and what came of it.
+
+    Attributes:
+        name: In words.
+        reachable: Range of the palette, empty where no prediction tells.
+        random: Share of random compositions inside, as judged before the start; None where nobody could tell.
+        data: Share of the known alloys.
+        found: Share of the strategy's validated candidates.
+        given_others: Share of those that meet all the others.
+    """
+
+    name: str
+    reachable: str
+    random: float | None
+    data: float | None
+    found: float | None
+    given_others: float | None
+
+
+def _asked_for(campaign: Campaign, candidates: Sequence[CandidateResult]) -> tuple[list[_AskedFor], str]:
+    """Rows of the table of feasibility, before and after, and what cost most of what was found."""
+    before = {t["name"]: t for t in (campaign.feasibility or {}).get("targets", [])}
+    found = found_by_target(campaign.spec, candidates)
+    rows = []
+    for name, share in found.shares.items():
+        told = before.get(name, {})
+        low, high = told.get("reachable_low"), told.get("reachable_high")
+        rows.append(
+            _AskedFor(
+                shown_name(name),
+                "" if low is None else f"{number(low)} to {'any' if high is None else number(high)}",
+                (told.get("random") or {}).get("share"),
+                (told.get("data") or {}).get("share"),
+                share.share,
+                found.given_others[name].share,
+            )
+        )
+    costliest = found.costliest
+    return rows, "" if costliest is None else f"{shown_name(costliest.name)}: {costliest.reason}"
+
+
 def _as_yaml(spec: dict[str, Any]) -> str:
     import io
 
@@ -299,6 +344,8 @@ def build_report(session: Session, name: str | None) -> str:
         campaign=campaign,
         spec=campaign.spec,
         asked=asked,
+        judged=campaign.feasibility,
+        asked_for=_asked_for(campaign, candidates),
         worth=_worth(asked, any_hit=any(c.hit for c in candidates)),
         headline=_headline(results),
         results=results,

@@ -14,11 +14,8 @@ generator (also four layers), and the output (a softmax over the palette, so tha
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Self
 
 import numpy as np
@@ -27,11 +24,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from hea_loop.errors import InputError
+from hea_loop.generators.adversarial_feed import Feed
+from hea_loop.generators.adversarial_steps import UnrolledSteps
+from hea_loop.generators.alike import require_alike
+from hea_loop.generators.collapse import CollapseMonitor
 from hea_loop.generators.conditioning import ConditionDensity, checked_conditions
 from hea_loop.generators.feed_forward import FeedForward
 from hea_loop.generators.protocol import Progress, TrainingData, TrainingRecord
-from hea_loop.generators.quality import COLLAPSE_DIVERSITY, diversity, likeness, without_traces
-from hea_loop.generators.unrolling import DescentRule, DescentState, unroll
+from hea_loop.generators.torch_execution import chosen_device, device_name, one_thread, packed, unpacked
+from hea_loop.generators.training_metrics import training_metrics
+from hea_loop.generators.unrolling import DescentRule
 from hea_loop.palette import Palette, snapped
 
 __all__ = ["Cgan2021", "Cgan2021Options"]
@@ -42,8 +44,6 @@ LATENT: Final = 16
 """Dimensions of the latent vector, as in the paper."""
 _FORMAT: Final = "hea-loop cgan-2021 1"
 _CURVE_POINTS: Final = 60
-_PROBES: Final = 8  # conditions at which diversity is measured
-_ANSWERS: Final = 40  # answers to each
 
 
 class Cgan2021Options(BaseModel):
@@ -108,158 +108,156 @@ class Cgan2021:
         Raises:
             InputError: A condition that is the same for all alloys, or an unusable device.
         """
-        data = data.complete()
-        where = _chosen_device(device)
+        return self.fit_together([self], [data], [seed], device=device, progress=progress)[0]
+
+    @classmethod
+    def fit_together(
+        cls,
+        members: Sequence[Self],
+        data: Sequence[TrainingData],
+        seeds: Sequence[int],
+        *,
+        device: str | None = None,
+        progress: Progress | None = None,
+    ) -> list[TrainingRecord]:
+        """Train several at once, each on its own data from its own seed, as :meth:`fit` would to rounding.
+
+        Args:
+            members: Generators with the same options.
+            data: One for each, with the same numbers of elements and of properties.
+            seeds: One for each.
+            device: See :meth:`fit`.
+            progress: Called with the mean of the members' points; the members answer as they stand then.
+
+        Returns:
+            A record for each; ``seconds`` is the wall time of training all of them.
+
+        Raises:
+            InputError: As :meth:`fit`, or options or shapes that differ.
+        """
+        require_alike([member.options for member in members], data, seeds)
+        data = [one.complete() for one in data]
+        where = chosen_device(device)
         started = time.perf_counter()
-        with _one_thread():
-            weights, curve = self._train(data, seed, where, progress)
-        self._data, self._weights = data, weights
-        return TrainingRecord(
-            metrics=self._metrics(data, seed),
-            curve=curve,
-            device=torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu",
-            seconds=time.perf_counter() - started,
-        )
+        with one_thread():
+            curves, monitors = cls._train(members, data, seeds, where, progress)
+        seconds = time.perf_counter() - started
+        kept = zip(members, data, seeds, curves, monitors, strict=True)
+        return [
+            TrainingRecord(member._metrics(one, seed, seen), curve, device_name(where), seconds)  # noqa: SLF001 - of this class
+            for member, one, seed, curve, seen in kept
+        ]
 
+    @classmethod
     def _train(
-        self, data: TrainingData, seed: int, where: Any, progress: Progress | None
-    ) -> tuple[Any, list[dict[str, float]]]:
-        o = self.options
-        (n, m), p = data.fractions.shape, data.conditions.shape[1]
-        density = ConditionDensity(data.conditions)
-        generator, critic = self._generator(m, p), self._critic(m, p)
-        initial = torch.Generator().manual_seed(seed)
-        noise = torch.Generator(where).manual_seed(seed + 1)
-
-        def tensor(values: Array) -> Any:
-            return torch.as_tensor(values, dtype=torch.float32, device=where)
-
-        # the critic sees fractions in units of their spread, as it sees normalised properties
-        contrast = o.composition_weight / max(float(data.fractions.std()), 1e-6)
-        fractions, centres = tensor(data.fractions), tensor(density.centres)
-        pairs, root = torch.cat([fractions * contrast, centres], dim=1), tensor(density.kernel_root())
-        descent = DescentRule(o.generator_learning_rate)
-        rule = DescentRule(o.critic_learning_rate, clip=o.weight_clip)
-        theta = descent.start(generator.initialise(initial).to(where))
-        phi = rule.start(critic.initialise(initial).to(where))
-
-        def requests(batches: int) -> Any:
-            """Latent vectors and conditions from the density of the data: ``batches x b x (16 + p)``."""
-            size = batches * o.batch_size
-            latent = torch.randn(size, LATENT, generator=noise, device=where)
-            rows = torch.randint(n, (size,), generator=noise, device=where)
-            wanted = centres[rows] + torch.randn(size, p, generator=noise, device=where) @ root.T
-            return torch.cat([latent, wanted], dim=1).view(batches, o.batch_size, LATENT + p)
-
-        def answers(parameters: Any, request: Any) -> Any:
-            """Pairs (composition, condition) that the generator gives: ``b x (m + p)``."""
-            alloys = torch.softmax(generator(parameters, request), dim=-1)
-            return torch.cat([alloys * contrast, request[..., LATENT:]], dim=-1)
-
-        def critic_loss(real: Any, false: Any) -> Any:
-            """Minus the critic's estimate of the Wasserstein distance, as a function of its parameters."""
-            batch, b = torch.cat([real, false]), len(real)
-
-            def loss(parameters: Any) -> Any:
-                score = critic(parameters, batch)
-                return score[b:].mean() - score[:b].mean()
-
-            return loss
-
-        curve: list[dict[str, float]] = []
+        cls,
+        members: Sequence[Self],
+        data: Sequence[TrainingData],
+        seeds: Sequence[int],
+        where: Any,
+        progress: Progress | None,
+    ) -> tuple[list[list[dict[str, float]]], list[CollapseMonitor]]:
+        """Train; curve and collapse monitor of each member, which has its weights."""
+        o = members[0].options
+        steps, feeds = members[0]._start(data, seeds, where)  # noqa: SLF001 - of this class
+        monitors = [CollapseMonitor.for_data(d, seed=s) for d, s in zip(data, seeds, strict=True)]
+        curves: list[list[dict[str, float]]] = [[] for _ in data]
         every = max(1, o.steps // _CURVE_POINTS)
-        for step in range(1, o.steps + 1):
-            request = requests(o.critic_steps + 1)
-            chosen = torch.randint(n, (o.critic_steps + 1, o.batch_size), generator=noise, device=where)
-            with torch.no_grad():
-                false = answers(theta.parameters, request[:-1])
-            value: Any = None
-            left = min(1.0, 2 * (o.steps - step + 1) / o.steps)
-            descent = replace(descent, learning_rate=o.generator_learning_rate * left)
-            rule = replace(rule, learning_rate=o.critic_learning_rate * left)
-            for j in range(o.critic_steps):
-                phi, value = rule.step(critic_loss(pairs[chosen[j]], false[j]), phi, differentiable=False)
-            theta, generator_value = self._generator_step(
-                descent=descent,
-                theta=theta,
-                rule=rule,
-                phi=phi,
-                critic=critic,
-                critic_loss=critic_loss,
-                real=pairs[chosen[-1]],
-                answers=answers,
-                request=request[-1],
-            )
-            if step % every == 0 or step == o.steps:
+
+        def look(step: int) -> None:
+            for e, (member, weights) in enumerate(zip(members, steps.theta.values.cpu(), strict=True)):
                 point = {
                     "step": float(step),
-                    "wasserstein_estimate": -float(value),
-                    "generator_loss": float(generator_value),
+                    "wasserstein_estimate": -float(steps.critic_loss[e]),
+                    "generator_loss": float(steps.generator_loss[e]),
+                    **member._stand(data[e], weights.clone(), step, monitors[e]),  # noqa: SLF001 - likewise
                 }
-                curve.append(point)
-                if progress is not None:
-                    progress(step, o.steps, point)
-        return theta.parameters.cpu(), curve
+                curves[e].append(point)
+            if progress is not None:
+                latest = [curve[-1] for curve in curves]
+                progress(step, o.steps, {k: float(np.mean([p[k] for p in latest])) for k in latest[0]})
 
-    def _generator_step(
-        self,
-        *,
-        descent: DescentRule,
-        theta: DescentState,
-        rule: DescentRule,
-        phi: DescentState,
-        critic: FeedForward,
-        critic_loss: Any,
-        real: Any,
-        answers: Any,
-        request: Any,
-    ) -> tuple[DescentState, Any]:
-        """Update the generator against the critic as it will be k steps ahead."""
+        with torch.inference_mode():
+            steps.capture()
+        drawn = zip(*(feed.steps(o.steps) for feed in feeds), strict=True)
+        for step, inputs in enumerate(drawn, start=1):
+            with torch.inference_mode():
+                for e, (requests, pairs) in enumerate(inputs):
+                    steps.requests[e].copy_(requests)
+                    steps.pairs[e].copy_(pairs)
+                steps.step(min(1.0, 2 * (o.steps - step + 1) / o.steps))
+            if step % every == 0 or step == o.steps:
+                look(step)
+        return curves, monitors
 
-        def loss(parameters: Any) -> Any:
-            false = answers(parameters, request)
-            ahead = unroll(critic_loss(real, false), phi, rule, self.options.unrolled_steps)
-            return -critic(ahead, false).mean()
+    def _stand(
+        self, data: TrainingData, weights: Any, step: int, monitor: CollapseMonitor
+    ) -> dict[str, float]:
+        """Be the generator of this step; what the monitor sees."""
+        self._data, self._weights = data, weights
+        return monitor.observe(step, lambda wanted, seed: self.generate(wanted, seed=seed))
 
-        return descent.step(loss, theta, differentiable=False)
-
-    def _metrics(self, data: TrainingData, seed: int) -> dict[str, Any]:
-        """Quality on the data's own conditions, traces below 0.5 at.% dropped."""
-        made = without_traces(self.generate(data.conditions, seed=seed))
-        order = np.argsort(data.conditions[:, 0], kind="stable")
-        probes = order[np.linspace(0, len(order) - 1, _PROBES + 2).astype(int)[1:-1]]
-        spread = [
-            diversity(
-                without_traces(
-                    self.generate(np.repeat(data.conditions[[i]], _ANSWERS, axis=0), seed=seed + k)
-                )
+    def _start(
+        self, data: Sequence[TrainingData], seeds: Sequence[int], where: Any, dtype: Any = torch.float32
+    ) -> tuple[UnrolledSteps, list[Feed]]:
+        """New networks and the noise of each member."""
+        o = self.options
+        m, p = data[0].fractions.shape[1], data[0].conditions.shape[1]
+        generator, critic = self._generator(m, p), self._critic(m, p)
+        feeds = [
+            Feed(
+                one,
+                seed + 1,
+                latent=LATENT,
+                batches=o.critic_steps + 1,
+                batch_size=o.batch_size,
+                composition_weight=o.composition_weight,
+                device=where,
+                dtype=dtype,
             )
-            for k, i in enumerate(probes)
+            for one, seed in zip(data, seeds, strict=True)
         ]
-        metrics: dict[str, Any] = {
-            "diversity": float(np.mean(spread)),
-            "collapsed": bool(np.mean(spread) < COLLAPSE_DIVERSITY),
-            **likeness(made, without_traces(data.fractions)),
-        }
-        if data.reference is not None:
-            gap = np.abs(data.reference(made) - data.conditions).mean(axis=0)
-            metrics["conditional_mae"] = dict(zip(data.condition_names, map(float, gap), strict=True))
-        return metrics
+        theta, phi = [], []
+        for seed in seeds:
+            initial = torch.Generator().manual_seed(seed)
+            theta.append(generator.initialise(initial))
+            phi.append(critic.initialise(initial))
+        steps = UnrolledSteps(
+            generator,
+            critic,
+            torch.stack(theta).to(where, dtype),
+            torch.stack(phi).to(where, dtype),
+            torch.tensor([feed.contrast for feed in feeds], dtype=dtype),
+            descent=DescentRule(o.generator_learning_rate),
+            rule=DescentRule(o.critic_learning_rate, clip=o.weight_clip),
+            critic_steps=o.critic_steps,
+            unrolled_steps=o.unrolled_steps,
+            batch_size=o.batch_size,
+        )
+        return steps, feeds
+
+    def _metrics(
+        self, data: TrainingData, seed: int, monitor: CollapseMonitor | None = None
+    ) -> dict[str, Any]:
+        """Quality on the data's own conditions, traces dropped, and whether it collapsed, and when."""
+        metrics = training_metrics(self, data, seed=seed)
+        seen = {} if monitor is None else monitor.metrics()
+        collapsed = metrics["collapsed"] or seen.get("collapsed", False)
+        return {**metrics, **seen, "collapsed": collapsed}
 
     # -- generation ------------------------------------------------------------------------------------------
 
     def generate(self, conditions: Array, *, seed: int, palette: Palette | None = None) -> Array:
         """Answer each condition with one composition; see the protocol. Runs on the CPU."""
         data, weights = self._trained()
-        p = len(data.condition_names)
         wanted = checked_conditions(data, conditions)
         density = ConditionDensity(data.conditions)
         wanted = density.complete(wanted, np.random.default_rng(seed))
         noise = torch.Generator().manual_seed(seed)
-        with _one_thread(), torch.no_grad():
+        with one_thread(), torch.inference_mode():
             latent = torch.randn(len(wanted), LATENT, generator=noise)
             asked = torch.as_tensor(density.standardise(wanted), dtype=torch.float32)
-            network = self._generator(len(data.elements), p)
+            network = self._generator(len(data.elements), wanted.shape[1])
             out = torch.softmax(network(weights, torch.cat([latent, asked], dim=1)).double(), dim=1)
         fractions: Array = out.numpy()
         return fractions if palette is None else snapped(fractions, data.elements, palette)
@@ -274,10 +272,9 @@ class Cgan2021:
     def checkpoint(self) -> bytes:
         """Weights, options, elements and the data that normalisation and density come from."""
         data, weights = self._trained()
-        buffer = io.BytesIO()
-        torch.save(
+        return packed(
+            _FORMAT,
             {
-                "format": _FORMAT,
                 "options": self.options.model_dump(),
                 "elements": list(data.elements),
                 "condition_names": list(data.condition_names),
@@ -285,24 +282,12 @@ class Cgan2021:
                 "conditions": torch.from_numpy(data.conditions),
                 "weights": weights,
             },
-            buffer,
         )
-        return buffer.getvalue()
 
     @classmethod
     def from_checkpoint(cls, content: bytes) -> Self:
         """Return the generator of a checkpoint; only tensors and plain values are loaded."""
-        try:
-            state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-            known = isinstance(state, dict) and state.get("format") == _FORMAT
-        except Exception as error:  # noqa: BLE001 - torch raises many kinds for bytes that are no checkpoint
-            raise InputError(
-                "checkpoint", f"{len(content)} bytes", f"cannot be read ({error})", "train the model again"
-            ) from None
-        if not known:
-            raise InputError(
-                "checkpoint", f"{len(content)} bytes", f"is not of {cls.name}", "train the model again"
-            )
+        state = unpacked(_FORMAT, content)
         out = cls(Cgan2021Options(**state["options"]))
         out._data = TrainingData(
             tuple(state["elements"]),
@@ -312,28 +297,3 @@ class Cgan2021:
         )
         out._weights = state["weights"]
         return out
-
-
-def _chosen_device(device: str | None) -> Any:
-    """CUDA if there, else the CPU; or the one asked for."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        where = torch.device(device)
-        torch.empty(1, device=where)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            "device", device, f"cannot be used ({str(error).splitlines()[0]})", "leave it out, or give cpu"
-        ) from None
-    return where
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: networks this small are fastest so, and sums do not depend on the machine's cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

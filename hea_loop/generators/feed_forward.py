@@ -7,13 +7,14 @@ result of a differentiable update (see :mod:`hea_loop.generators.unrolling`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 
-__all__ = ["FeedForward"]
+__all__ = ["SLOPE", "FeedForward"]
 
-_SLOPE = 0.2  # of the leaky rectifier below zero
+SLOPE: Final = 0.2
+"""Of the leaky rectifier below zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class FeedForward:
         """
         parts = []
         for inputs, outputs in self.layers:
-            spread = (2.0 / (1 + _SLOPE**2) / inputs) ** 0.5
+            spread = (2.0 / (1 + SLOPE**2) / inputs) ** 0.5
             parts += [torch.randn(inputs * outputs, generator=noise) * spread, torch.zeros(outputs)]
         return torch.cat(parts)
 
@@ -68,5 +69,5 @@ class FeedForward:
             weight, bias = parts[2 * layer].view(width_out, width_in), parts[2 * layer + 1]
             value = torch.nn.functional.linear(value, weight, bias)
             if layer < len(self.layers) - 1:
-                value = torch.nn.functional.leaky_relu(value, _SLOPE)
+                value = torch.nn.functional.leaky_relu(value, SLOPE)
         return value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -13,31 +14,39 @@ from hea_loop.generators.protocol import Generator
 
 __all__ = ["GENERATORS", "generator_from_checkpoint", "generator_named"]
 
+GENERATORS: Final[dict[str, tuple[str, str, str]]] = {
+    "cgan-2021": ("hea_loop.generators.cgan_2021", "Cgan2021", "Cgan2021Options"),
+    "flow-matching": ("hea_loop.generators.flow_matching", "FlowMatching", "FlowMatchingOptions"),
+    "cwgan-gp": ("hea_loop.generators.cwgan_gp", "CwganGp", "CwganGpOptions"),
+    "cvae": ("hea_loop.generators.cvae", "Cvae", "CvaeOptions"),
+    "cgan-property": ("hea_loop.generators.cgan_property", "CganProperty", "CganPropertyOptions"),
+    "random": ("hea_loop.generators.controls_sampling", "RandomAlloys", "RandomOptions"),
+    "neighbour-jitter": (
+        "hea_loop.generators.controls_sampling",
+        "NeighbourJitter",
+        "NeighbourJitterOptions",
+    ),
+    "nsga2": ("hea_loop.generators.controls_nsga2", "Nsga2", "Nsga2Options"),
+    "cma-es": ("hea_loop.generators.controls_cma_es", "CmaEs", "CmaEsOptions"),
+    "surrogate-gradient": (
+        "hea_loop.generators.controls_gradient",
+        "SurrogateGradient",
+        "SurrogateGradientOptions",
+    ),
+}
+"""Name to (module, generator class, pydantic class of its options). The module, and torch with it, is imported only
+when one is made; the generator class is called with the options."""
 
-def _cgan_2021(options: Mapping[str, Any]) -> Generator:
-    from hea_loop.generators.cgan_2021 import Cgan2021, Cgan2021Options
 
-    return Cgan2021(Cgan2021Options.model_validate(dict(options)))
-
-
-def _cgan_2021_checkpoint(content: bytes) -> Generator:
-    from hea_loop.generators.cgan_2021 import Cgan2021
-
-    return Cgan2021.from_checkpoint(content)
-
-
-GENERATORS: Final[
-    dict[str, tuple[Callable[[Mapping[str, Any]], Generator], Callable[[bytes], Generator]]]
-] = {"cgan-2021": (_cgan_2021, _cgan_2021_checkpoint)}
-"""Name to (from options, from checkpoint). torch is imported only when one is made."""
-
-
-def _entry(name: str) -> tuple[Callable[[Mapping[str, Any]], Generator], Callable[[bytes], Generator]]:
-    if name in GENERATORS:
-        return GENERATORS[name]
-    near = difflib.get_close_matches(name, GENERATORS, n=1)
-    mend = f"did you mean {near[0]}?" if near else f"known are {', '.join(GENERATORS)}"
-    raise InputError("strategy.name", name, "is not a known generator", mend)
+def _classes(name: str) -> tuple[Any, Any]:
+    """Generator class and options class of a name."""
+    if name not in GENERATORS:
+        near = difflib.get_close_matches(name, GENERATORS, n=1)
+        mend = f"did you mean {near[0]}?" if near else f"known are {', '.join(GENERATORS)}"
+        raise InputError("strategy.name", name, "is not a known generator", mend)
+    path, generator, options = GENERATORS[name]
+    module = import_module(path)
+    return getattr(module, generator), getattr(module, options)
 
 
 def generator_named(name: str, options: Mapping[str, Any] | None = None) -> Generator:
@@ -50,9 +59,9 @@ def generator_named(name: str, options: Mapping[str, Any] | None = None) -> Gene
     Raises:
         InputError: No generator of that name, an unknown option, or a value that it cannot have.
     """
-    make = _entry(name)[0]
+    generator, described = _classes(name)
     try:
-        return make(options or {})
+        made: Generator = generator(described.model_validate(dict(options or {})))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = ".".join(str(part) for part in first["loc"])
@@ -69,6 +78,7 @@ def generator_named(name: str, options: Mapping[str, Any] | None = None) -> Gene
             str(first["msg"]),
             "see docs/generators.md for the range",
         ) from None
+    return made
 
 
 def generator_from_checkpoint(name: str, content: bytes) -> Generator:
@@ -81,4 +91,5 @@ def generator_from_checkpoint(name: str, content: bytes) -> Generator:
     Raises:
         InputError: No generator of that name, or bytes that are no checkpoint of it.
     """
-    return _entry(name)[1](content)
+    made: Generator = _classes(name)[0].from_checkpoint(content)
+    return made

@@ -1,0 +1,399 @@
+"""Strategy ``flow-matching``: a conditional flow over alloys, steered onto the condition. The default.
+
+Two parts. A flow (:mod:`hea_loop.generators.velocity_field`) learns which alloys are made, given their properties: it
+gives realism and variety. A model of the properties (:mod:`hea_loop.generators.property_models`) then moves each
+draw of the flow, on its own elements and as little as needed, onto the wanted values
+(:mod:`hea_loop.generators.steering`): it gives accuracy, also where data are thin.
+
+A state of the flow is a point in the plain coordinates of the simplex (standardised fractions) with one more
+coordinate an element, +1 present or -1 absent: fractions alone leave a blur around zero, in which presence is lost,
+and "analog bits" (Chen, Zhang and Hinton 2023, arXiv:2208.04202) are generated sharply.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from hea_loop.errors import InputError
+from hea_loop.generators.allowed_region import AllowedRegion, project_on_bounds
+from hea_loop.generators.collapse import CollapseMonitor
+from hea_loop.generators.conditioning import checked_conditions
+from hea_loop.generators.property_models import PropertyModel, property_model
+from hea_loop.generators.protocol import Progress, TrainingData, TrainingRecord
+from hea_loop.generators.quality import NOVELTY_DISTANCE
+from hea_loop.generators.steering import steer
+from hea_loop.generators.torch_execution import chosen_device, device_name, one_thread, packed, unpacked
+from hea_loop.generators.training_metrics import training_metrics
+from hea_loop.generators.velocity_field import FieldSettings, VelocityField, flow, train_field
+from hea_loop.palette import Palette
+
+__all__ = ["FlowMatching", "FlowMatchingOptions"]
+
+Array = NDArray[np.float64]
+
+_FORMAT: Final = "hea-loop flow-matching 1"
+_CURVE_POINTS: Final = 40
+_CHECK_EVERY: Final = 5  # points of the curve between two looks for collapse
+_VARIED: Final = 20_000  # varied alloys that training draws from
+_LEAST: Final = 0.01
+"""Atomic fraction that an element of an answer has at least, where its bounds let it: twice what counts as a trace."""
+_ROWS_AT_ONCE: Final = 8192  # draws that are steered together, which bounds memory
+
+
+class FlowMatchingOptions(BaseModel):
+    """Options of ``flow-matching``; the defaults are those of every figure in the documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: Annotated[int, Field(ge=4, le=2048)] = 128
+    """Units of each hidden layer."""
+    layers: Annotated[int, Field(ge=1, le=8)] = 3
+    """Hidden layers."""
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 3000
+    """Updates."""
+    batch_size: Annotated[int, Field(ge=2, le=65536)] = 256
+    """Alloys per batch."""
+    learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 2e-3
+    """Greatest step size of Adam."""
+    averaging: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.995
+    """Decay of the exponential average of the weights."""
+    hide_one: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.1
+    """Probability with which each condition is hidden in training."""
+    hide_all: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.1
+    """Probability with which all conditions of an alloy are hidden."""
+    jitter: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.1
+    """Standard deviation of the logarithm of the factors by which fractions of training alloys are varied."""
+    blur: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.3
+    """Standard deviation of the noise on the conditions in training, in standard deviations of the property."""
+    guidance: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 1.0
+    """Weight of classifier-free guidance; 1 is none."""
+    flow_steps: Annotated[int, Field(ge=1, le=1000)] = 12
+    """Steps of Heun's method from noise to alloy."""
+    draws: Annotated[int, Field(ge=1, le=1000)] = 12
+    """Alloys drawn for each answer, of which one is kept."""
+    steering_steps: Annotated[int, Field(ge=0, le=100)] = 10
+    """Gauss-Newton steps onto the condition; 0 leaves the flow's own alloys."""
+    tolerance: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.03
+    """Gap at which a condition counts as met, in standard deviations of the property in the data."""
+    reluctance: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 10.0
+    """Among draws that meet the condition, one moved by steering by d (total variation) is kept with a weight
+    exp(-reluctance d)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scales:
+    """Origin and unit of the flow's coordinates.
+
+    Attributes:
+        fraction: Mean fraction of each element, shape ``m``.
+        spread: One standard deviation for all fractions.
+        middle: Mean of each property, shape ``p``, in its unit.
+        scale: Standard deviation of each property, shape ``p``, in its unit.
+        least: Smallest standardised value of each property in the data, shape ``p``.
+        most: Largest.
+    """
+
+    fraction: Array
+    spread: float
+    middle: Array
+    scale: Array
+    least: Array
+    most: Array
+
+    @classmethod
+    def of(cls, data: TrainingData) -> Self:
+        x, c = data.fractions, data.conditions
+        middle, scale = np.nanmean(c, axis=0), np.nanstd(c, axis=0)
+        if (flat := scale <= 1e-9 * np.nanmax(np.abs(c), axis=0)).any():
+            raise InputError(
+                "conditions",
+                [name for name, is_flat in zip(data.condition_names, flat, strict=True) if is_flat],
+                "are the same for all alloys",
+                "leave out a property that is constant",
+            )
+        standard = (c - middle) / scale
+        return cls(
+            fraction=x.mean(axis=0),
+            spread=max(float((x - x.mean(axis=0)).std()), 1e-3),
+            middle=middle,
+            scale=scale,
+            least=np.nanmin(standard, axis=0),
+            most=np.nanmax(standard, axis=0),
+        )
+
+
+class FlowMatching:
+    """Conditional flow matching with steering; see the module's text.
+
+    Args:
+        options: See :class:`FlowMatchingOptions`.
+    """
+
+    name = "flow-matching"
+
+    def __init__(self, options: FlowMatchingOptions | None = None) -> None:
+        self.options = options or FlowMatchingOptions()
+        self._data: TrainingData | None = None
+        self._model: Any = None
+        self._weights: Any = None
+
+    def _field(self, data: TrainingData) -> VelocityField:
+        return VelocityField(
+            2 * len(data.elements), len(data.condition_names), self.options.width, self.options.layers
+        )
+
+    # -- training --------------------------------------------------------------------------------------------
+
+    def fit(
+        self, data: TrainingData, *, seed: int, device: str | None = None, progress: Progress | None = None
+    ) -> TrainingRecord:
+        """Train on alloys; see :meth:`hea_loop.generators.protocol.Generator.fit`.
+
+        Rows of which some properties are unknown train as well. Weights start anew: a second call forgets the
+        first. Nothing global is changed.
+
+        Raises:
+            InputError: A condition that is the same for all alloys, one said to be a formula that is none, or an
+                unusable device.
+        """
+        where = chosen_device(device)
+        started = time.perf_counter()
+        o = self.options
+        with one_thread():
+            scales = _Scales.of(data)
+            model = property_model(data, seed=seed)
+            monitor = CollapseMonitor.for_data(data, seed=seed)
+            curve: list[dict[str, float]] = []
+            every = max(1, o.steps // _CURVE_POINTS)
+
+            def watch(step: int, loss: float, average: torch.Tensor) -> None:
+                if step % every and step != o.steps:
+                    return
+                point = {"step": float(step), "loss": loss}
+                if (step // every) % _CHECK_EVERY == 0 or step == o.steps:
+                    now = average.cpu()
+                    point |= monitor.observe(step, lambda c, s: self._unsteered(data, scales, now, c, s))
+                curve.append(point)
+                if progress is not None:
+                    progress(step, o.steps, point)
+
+            weights = train_field(
+                self._field(data),
+                self._batches(data, scales, model, seed, where),
+                FieldSettings(
+                    steps=o.steps,
+                    batch_size=o.batch_size,
+                    learning_rate=o.learning_rate,
+                    averaging=o.averaging,
+                    hide_one=o.hide_one,
+                    hide_all=o.hide_all,
+                ),
+                seed=seed,
+                device=where,
+                watch=watch,
+                every=every,
+            )
+            self._data, self._model, self._weights = data, model, weights
+            metrics = training_metrics(self, data, seed=seed)
+        metrics |= monitor.metrics() | {"collapsed": metrics["collapsed"] or monitor.collapsed}
+        return TrainingRecord(
+            metrics=metrics, curve=curve, device=device_name(where), seconds=time.perf_counter() - started
+        )
+
+    def _batches(
+        self, data: TrainingData, scales: _Scales, model: PropertyModel, seed: int, where: Any
+    ) -> Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]:
+        """Batches of varied alloys.
+
+        Every alloy stands several times, its fractions multiplied by random factors on its own elements and its
+        properties moved by what the property model says of that change; an unknown one stays unknown. The flow
+        then learns the neighbourhood of an alloy instead of the alloy by heart.
+        """
+        o, rng = self.options, np.random.default_rng(seed)
+        copies = max(1, min(32, _VARIED // len(data.fractions)))
+        x = np.repeat(data.fractions, copies, axis=0)
+        varied = x * np.exp(o.jitter * rng.standard_normal(x.shape))
+        varied /= varied.sum(axis=1, keepdims=True)
+        change = np.nan_to_num(model.values(varied) - model.values(x), posinf=0.0, neginf=0.0)
+        wanted = (np.repeat(data.conditions, copies, axis=0) + change - scales.middle) / scales.scale
+        states = np.concatenate(
+            [(varied - scales.fraction) / scales.spread, np.where(varied > 0, 1.0, -1.0)], axis=1
+        )
+        z = torch.as_tensor(states, dtype=torch.float32, device=where)
+        c = torch.as_tensor(wanted, dtype=torch.float32, device=where)
+
+        def batch(size: int, noise: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+            rows = torch.randint(len(z), (size,), generator=noise, device=where)
+            blur = torch.randn(size, c.shape[1], generator=noise, device=where)
+            return z[rows], c[rows] + o.blur * blur
+
+        return batch
+
+    # -- generation ------------------------------------------------------------------------------------------
+
+    def generate(self, conditions: Array, *, seed: int, palette: Palette | None = None) -> Array:
+        """Answer each condition with one composition; see the protocol. Runs on the CPU.
+
+        A condition that no draw can be steered onto is answered by the draw that came nearest.
+        """
+        data, model, weights = self._trained()
+        scales, region = _Scales.of(data), AllowedRegion.of(data, palette)
+        wanted = checked_conditions(data, conditions)
+        rng = np.random.default_rng(seed)
+        draws = self.options.draws if self.options.steering_steps else 1
+        with one_thread():
+            noise = torch.randn(
+                len(wanted) * draws, 2 * len(data.elements), generator=torch.Generator().manual_seed(seed)
+            )
+            at_once = max(1, _ROWS_AT_ONCE // draws)
+            parts = [
+                self._answers(
+                    data,
+                    scales,
+                    region,
+                    model,
+                    weights,
+                    wanted[i : i + at_once],
+                    noise[i * draws : (i + at_once) * draws],
+                    rng,
+                )
+                for i in range(0, len(wanted), at_once)
+            ]
+        out = np.concatenate(parts) if parts else np.empty((0, len(data.elements)))
+        return region.rounded(out)
+
+    def _unsteered(
+        self, data: TrainingData, scales: _Scales, weights: torch.Tensor, wanted: Array, seed: int
+    ) -> Array:
+        """The flow's own alloys while it trains, ``n x m``."""
+        noise = torch.randn(
+            len(wanted), 2 * len(data.elements), generator=torch.Generator().manual_seed(seed)
+        )
+        region = AllowedRegion.of(data, None)
+        return _within(region, *self._drawn(data, scales, weights, wanted, noise))[0]
+
+    def _drawn(
+        self, data: TrainingData, scales: _Scales, weights: torch.Tensor, wanted: Array, noise: torch.Tensor
+    ) -> tuple[Array, Array]:
+        """Draws of the flow: raw fractions and presence (above zero: present), each ``n x m``."""
+        # beyond the data the network knows nothing: there the nearest known value is asked of it
+        asked = np.clip((wanted - scales.middle) / scales.scale, scales.least, scales.most)
+        z = flow(
+            self._field(data),
+            weights,
+            noise,
+            torch.as_tensor(asked, dtype=torch.float32),
+            guidance=self.options.guidance,
+            steps=self.options.flow_steps,
+        )
+        state = z.double().numpy()
+        m = len(data.elements)
+        return state[:, :m] * scales.spread + scales.fraction, state[:, m:]
+
+    def _answers(
+        self,
+        data: TrainingData,
+        scales: _Scales,
+        region: AllowedRegion,
+        model: PropertyModel,
+        weights: torch.Tensor,
+        wanted: Array,
+        noise: torch.Tensor,
+        rng: np.random.Generator,
+    ) -> Array:
+        """One answer to each of a few conditions, ``k x m``, from ``k * draws`` rows of noise."""
+        draws = len(noise) // len(wanted)
+        repeated = np.repeat(wanted, draws, axis=0)
+        start, low, high = _within(region, *self._drawn(data, scales, weights, repeated, noise))
+        if not self.options.steering_steps:
+            return start
+        steered, gap = steer(
+            model,
+            torch.as_tensor(start),
+            torch.as_tensor(repeated),
+            torch.as_tensor(scales.scale),
+            low=torch.as_tensor(low),
+            high=torch.as_tensor(high),
+            steps=self.options.steering_steps,
+        )
+        x = steered.numpy()
+        moved = 0.5 * np.abs(x - start).sum(axis=1)
+        nearest = 0.5 * torch.cdist(steered, torch.as_tensor(data.fractions), p=1).min(dim=1).values.numpy()
+        kept = self._choice(gap.numpy(), moved, nearest, draws, rng)
+        out: Array = x.reshape(len(wanted), draws, -1)[np.arange(len(wanted)), kept]
+        return out
+
+    def _choice(
+        self, gap: Array, moved: Array, nearest: Array, draws: int, rng: np.random.Generator
+    ) -> NDArray[np.intp]:
+        """Which draw is kept for each condition.
+
+        At random among those that meet the condition and are new, by weights that fall with how far steering
+        had to move them; else among those that meet it; else the nearest. The random choice is the greatest of
+        log weight plus Gumbel noise.
+        """
+        o = self.options
+        met = gap <= o.tolerance
+        chance = rng.gumbel(size=len(gap)) - o.reluctance * moved
+        tier = np.where(met & (nearest >= NOVELTY_DISTANCE), 0, np.where(met, 1, 2))
+        chance = np.where(met, chance, -gap)
+        order = np.lexsort((-chance, tier, np.repeat(np.arange(len(gap) // draws), draws)))
+        return np.asarray(order.reshape(-1, draws)[:, 0] % draws)
+
+    def _trained(self) -> tuple[TrainingData, PropertyModel, torch.Tensor]:
+        if self._data is None:
+            raise InputError("strategy", self.name, "is not trained yet", "call fit() or from_checkpoint()")
+        return self._data, self._model, self._weights
+
+    # -- checkpoint ------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> bytes:
+        """Weights, options, property models and the data that scales and novelty come from."""
+        data, model, weights = self._trained()
+        return packed(
+            _FORMAT,
+            {
+                "options": self.options.model_dump(),
+                "elements": list(data.elements),
+                "condition_names": list(data.condition_names),
+                "closed_form": list(data.closed_form),
+                "fractions": torch.from_numpy(data.fractions),
+                "conditions": torch.from_numpy(data.conditions),
+                "properties": model.state(),
+                "weights": weights,
+            },
+        )
+
+    @classmethod
+    def from_checkpoint(cls, content: bytes) -> Self:
+        """Return the generator of a checkpoint; only tensors and plain values are loaded."""
+        state = unpacked(_FORMAT, content)
+        out = cls(FlowMatchingOptions(**state["options"]))
+        out._data = TrainingData(
+            tuple(state["elements"]),
+            state["fractions"].numpy(),
+            state["conditions"].numpy(),
+            tuple(state["condition_names"]),
+            closed_form=tuple(state["closed_form"]),
+        )
+        out._model = PropertyModel.from_state(state["properties"])
+        out._weights = state["weights"]
+        return out
+
+
+def _within(region: AllowedRegion, fractions: Array, presence: Array) -> tuple[Array, Array, Array]:
+    """Draws of the flow as compositions of the region: fractions and their bounds, each ``n x m``."""
+    present = region.combination(presence)
+    lower = np.where(present, region.lower, 0.0)
+    high = np.where(present, region.upper, 0.0)
+    low = np.minimum(np.maximum(lower, _LEAST), high)
+    low = np.where(low.sum(axis=1, keepdims=True) <= 1, low, lower)
+    return project_on_bounds(np.where(present, fractions, 0.0), low, high), low, high

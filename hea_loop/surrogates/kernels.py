@@ -1,0 +1,85 @@
+"""The covariance of a property between two compositions.
+
+k(x, x') = s_1^2 x.x' + s_M^2 M(d), d^2 = sum_i (x_i - x'_i)^2 / l_i^2 + sum_k (f_k(x) - f_k(x'))^2 / l_k^2.
+
+The first term lets each element's own value differ from the table's by about ``s_1`` (a linear combination
+with learned end points, the constant included since fractions sum to one). The second is Matern's covariance
+with smoothness 5/2 (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 4.17) with one
+length for each element and each descriptor f_k of :mod:`hea_loop.surrogates.descriptors`: an element
+that hardly matters gets a long length (automatic relevance determination, ibid. section 5.1), and what is
+learned of the dependence on the electrons per atom in one system informs another that has none of its alloys.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+
+from hea_loop.surrogates.descriptors import element_embedding
+
+with warnings.catch_warnings():
+    # linear_operator, which gpytorch imports, still compiles two functions with torch.jit.script
+    warnings.filterwarnings("ignore", message=".*torch.jit.script", category=DeprecationWarning)
+    from gpytorch.kernels import Kernel
+
+__all__ = ["CompositionKernel"]
+
+_LENGTH: Final = 0.7  # of a fraction; twice that reaches from one pure element to another
+_DESCRIPTOR_LENGTH: Final = 1.0  # the descriptors are of the order of one
+_TINY: Final = 1e-12  # below the root of a squared distance: its slope stays finite at zero
+
+
+class CompositionKernel(Kernel):  # type: ignore[misc]  # gpytorch gives no types
+    """Covariance of values of the order of one; a GPyTorch kernel on raw atomic fractions.
+
+    Its only parameter is ``theta``, logarithms: of ``s_1``, of ``s_M``, of the ``m`` lengths of the fractions,
+    of the ``k`` lengths of the descriptors.
+
+    Args:
+        elements: ``m`` symbols, the columns of the inputs.
+    """
+
+    has_lengthscale = False
+
+    def __init__(self, elements: Sequence[str]) -> None:
+        super().__init__()
+        self.elements = tuple(elements)
+        self.embedding = element_embedding(self.elements)
+        self.register_parameter("theta", torch.nn.Parameter(self.start()))
+
+    def start(self) -> Any:
+        """Starting values of ``theta``, which are also where its prior is centred."""
+        lengths = torch.full((len(self.elements),), _LENGTH).log()
+        descriptors = torch.full((len(self.embedding.names),), _DESCRIPTOR_LENGTH).log()
+        return torch.cat([torch.tensor([-0.5, 0.0]), lengths, descriptors]).to(torch.float64)
+
+    def features(self, x: Any) -> Any:
+        """Fractions and descriptors, each divided by its length: ``... x (m + k)``."""
+        return torch.cat([x, self.embedding.descriptors(x)], dim=-1) * torch.exp(-self.theta[2:])
+
+    def forward(
+        self,
+        x1: Any,
+        x2: Any,
+        diag: bool = False,
+        **_: Any,
+    ) -> Any:
+        """Covariances of ``... x n x m`` with ``... x n' x m``: ``... x n x n'``, or ``... x n``."""
+        linear, curved = torch.exp(2 * self.theta[0]), torch.exp(2 * self.theta[1])
+        one, two = self.features(x1), self.features(x2)
+        if diag:
+            return linear * (x1 * x2).sum(-1) + curved * _matern((one - two).square().sum(-1))
+        squared = (
+            one.square().sum(-1)[..., :, None]
+            + two.square().sum(-1)[..., None, :]
+            - 2 * one @ two.transpose(-1, -2)
+        )
+        return linear * x1 @ x2.transpose(-1, -2) + curved * _matern(squared.clamp_min(0.0))
+
+
+def _matern(squared: Any) -> Any:
+    r = torch.sqrt(5 * squared + _TINY)
+    return (1 + r + r.square() / 3) * torch.exp(-r)
