@@ -43,6 +43,7 @@ from hea_loop.composition import Composition
 from hea_loop.errors import HeaLoopError
 from hea_loop.generators import conditions_for_targets, generator_from_checkpoint, generator_named
 from hea_loop.seeds import derived_generator, derived_seed
+from hea_loop.selection import improved_candidates
 from hea_loop.selection import select as select_candidates
 from hea_loop.surrogate import fit_surrogate
 from validators.calphad import CalphadSettings
@@ -125,13 +126,18 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
             conditions, seed=derived_seed(campaign.seed, number, "generation"), palette=palette
         )
     )
+    surrogate = fit_surrogate(campaign, palette.elements, *answers)
+    better = improved_candidates(
+        generated, campaign, surrogate, rng=derived_generator(campaign.seed, number, "improvement")
+    )
     selection = select_candidates(
-        generated,
+        [*generated, *better],
         campaign,
         known,
-        fit_surrogate(campaign, palette.elements, *answers),
+        surrogate,
         number=size,
         rng=derived_generator(campaign.seed, number, "selection"),
+        pending=pending,
     )
     get_run_logger().info("selection: %s", selection.report)
     if selection.report.short:
