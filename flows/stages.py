@@ -42,6 +42,7 @@ from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
 from hea_loop.errors import HeaLoopError
 from hea_loop.generators import conditions_for_targets, generator_from_checkpoint, generator_named
+from hea_loop.objectives import optimisation
 from hea_loop.seeds import derived_generator, derived_seed
 from hea_loop.selection import improved_candidates
 from hea_loop.selection import select as select_candidates
@@ -127,8 +128,13 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
         )
     )
     surrogate = fit_surrogate(campaign, palette.elements, *answers)
+    optimised = optimisation(campaign, *answers, derived_seed(campaign.seed, number, "objectives"))
     better = improved_candidates(
-        generated, campaign, surrogate, rng=derived_generator(campaign.seed, number, "improvement")
+        generated,
+        campaign,
+        surrogate,
+        rng=derived_generator(campaign.seed, number, "improvement"),
+        optimised=optimised,
     )
     selection = select_candidates(
         [*generated, *better],
@@ -138,6 +144,7 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
         number=size,
         rng=derived_generator(campaign.seed, number, "selection"),
         pending=pending,
+        optimised=optimised,
     )
     get_run_logger().info("selection: %s", selection.report)
     if selection.report.short:

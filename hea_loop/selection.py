@@ -14,13 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from hea_loop.acquisition import Interval, choose_batch, improve, log_probability_all, nearest_distance
+from hea_loop.acquisition import Interval, choose_batch, climb, improve, log_probability_all, nearest_distance
 from hea_loop.acquisition.distance import FLOAT_NOISE
 from hea_loop.campaign import Campaign, Target
 from hea_loop.composition import Composition
@@ -28,6 +28,10 @@ from hea_loop.errors import InputError
 from hea_loop.palette import Palette
 from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
 from hea_loop.surrogate import Surrogate
+
+if TYPE_CHECKING:
+    from hea_loop.acquisition.optimising import ObjectiveScore
+    from hea_loop.objectives import Optimisation
 
 __all__ = [
     "Selected",
@@ -154,6 +158,7 @@ def select(
     number: int,
     rng: np.random.Generator,
     pending: Sequence[Composition] = (),
+    optimised: Optimisation | None = None,
 ) -> Selection:
     """Choose a batch.
 
@@ -170,6 +175,8 @@ def select(
         number: Size of the batch, the random share included.
         rng: Draws the random share, and ties by a stream of its own; the same state gives the same batch.
         pending: Of the known ones those whose answers are still awaited.
+        optimised: What a campaign with objectives rests on; as soon as there is a hit to improve upon, the
+            expected improvement counts besides the probability.
 
     Raises:
         InputError: The surrogate's elements are not the palette's, or a negative number.
@@ -195,15 +202,13 @@ def select(
     inside = violation <= 0
     within = np.flatnonzero(inside)
     chosen = within[
-        choose_batch(
+        _choose(
             fractions[within],
             _Questions(surrogate, campaign),
-            _intervals(campaign),
-            number=number - at_random,
-            rng=rng.spawn(1)[0],
-            pending=_rows(pending, palette),
-            minimum_distance=campaign.minimum_distance,
-            diversity=campaign.strategy.diversity,
+            number - at_random,
+            rng.spawn(1)[0],
+            _rows(pending, palette),
+            optimised,
         )
     ].tolist()
     chosen += _least_misses(
@@ -243,8 +248,12 @@ def improved_candidates(
     rng: np.random.Generator,
     number: int = _IMPROVED,
     steps: int = _STEPS,
+    optimised: Optimisation | None = None,
 ) -> list[Composition]:
     """Climb the probability that all holds from the best of the generated compositions.
+
+    With objectives, and a hit to improve upon, what is climbed is the expected improvement times that probability,
+    from the hits as well.
 
     Args:
         candidates: Generated compositions; those outside the palette are passed over.
@@ -253,6 +262,7 @@ def improved_candidates(
         rng: Draws the moves.
         number: How many of them climb, the likeliest.
         steps: Moves tried of each.
+        optimised: What a campaign with objectives rests on.
 
     Returns:
         What came of them, in the palette, without those that are candidates already.
@@ -263,9 +273,18 @@ def improved_candidates(
         return []
     questions, intervals = _Questions(surrogate, campaign), _intervals(campaign)
     rows = _rows(distinct, palette)
-    score = log_probability_all(questions.predict(rows), intervals, softness=_SOFTNESS)
-    best = np.argsort(-score, kind="stable")[:number]
-    climbed = improve(rows[best], questions, intervals, palette, rng, steps)
+    improvement = _improvement(optimised, rows[:0])
+
+    def score(x: Array) -> Array:
+        likely = log_probability_all(questions.predict(x), intervals, softness=_SOFTNESS)
+        return likely if improvement is None else likely + improvement.log_improvement(x)
+
+    best = rows[np.argsort(-score(rows), kind="stable")[:number]]
+    if improvement is None or optimised is None:
+        climbed = improve(best, questions, intervals, palette, rng, steps)
+    else:
+        inside = [palette.contains(Composition.from_fractions(palette.elements, h)) for h in optimised.hits]
+        climbed = climb(np.vstack([best, optimised.hits[inside]]), score, palette, rng, steps)
     found = [Composition.from_fractions(palette.elements, row.tolist()) for row in climbed]
     return [c for c in dict.fromkeys(found) if c not in set(distinct)]
 
@@ -299,6 +318,49 @@ class _Questions:
 def _intervals(campaign: Campaign) -> tuple[Interval, ...]:
     targets = [Interval(name, target.min, target.max) for name, target in campaign.targets.items()]
     return (*targets, *(Interval(name, 0.0, None) for name in campaign.verdicts))
+
+
+def _choose(
+    fractions: Array,
+    questions: _Questions,
+    number: int,
+    rng: np.random.Generator,
+    pending: Array,
+    optimised: Optimisation | None,
+) -> NDArray[np.int64]:
+    """Indices of the strategy's share among those inside the predicted targets."""
+    campaign = questions.campaign
+    intervals = _intervals(campaign)
+    score = _improvement(optimised, pending)
+    if score is None:
+        return choose_batch(
+            fractions,
+            questions,
+            intervals,
+            number=number,
+            rng=rng,
+            pending=pending,
+            minimum_distance=campaign.minimum_distance,
+            diversity=campaign.strategy.diversity,
+        )
+    from hea_loop.acquisition.optimising import choose_optimising
+
+    return choose_optimising(
+        fractions,
+        log_probability_all(questions.predict(fractions), intervals),
+        score,
+        number=number,
+        pending=pending,
+        minimum_distance=campaign.minimum_distance,
+    )
+
+
+def _improvement(optimised: Optimisation | None, pending: Array) -> ObjectiveScore | None:
+    if optimised is None:
+        return None
+    from hea_loop.acquisition.optimising import objective_score
+
+    return objective_score(optimised.objectives, optimised.hits, seed=optimised.seed, pending=pending)
 
 
 def _least_misses(
