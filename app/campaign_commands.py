@@ -83,12 +83,19 @@ def _judged(session: Session, name: str) -> dict[str, Any]:
     return {"feasibility": row.feasibility, "found": found.to_json()}
 
 
+def _print_folded(text: str) -> None:
+    """Print a sentence at the width of the tables."""
+    import textwrap
+
+    print_text("\n".join(textwrap.wrap(text, 80)))
+
+
 def _print_judged(judged: Mapping[str, Any]) -> None:
     before, costliest = judged["feasibility"], judged["found"]["costliest"]
     if before is not None:
-        print_text(f"judged {before['verdict']} before the first iteration: {before['reason']}")
+        _print_folded(f"judged {before['verdict']} before the first iteration: {before['reason']}")
     if costliest is not None:
-        print_text(f"of what was found the costliest target is {costliest['name']}: {costliest['reason']}")
+        _print_folded(f"of what was found the costliest target is {costliest['name']}: {costliest['reason']}")
 
 
 def run(

@@ -178,7 +178,7 @@ def print_feasibility(found: Feasibility, title: str) -> None:
     if any(t.reachable_low is not None and not t.exact for t in found.targets):
         print_text("* as far as a search from many starts reached; the other ranges are exact")
     print_text(f"{found.verdict}: {found.reason}")
-    if found.random.of:
+    if found.composition is not None:
         known = f"; {found.data.inside} of {found.data.of} known alloys do" if found.data.of else ""
         print_text(f"random compositions inside all predicted targets: {_share(found.random)}{known}")
     if found.verdict == "infeasible":

@@ -153,6 +153,7 @@ def measure(
     *,
     smoke: bool,
     say: Callable[[str], None],
+    out: Path | None = None,
 ) -> dict[str, Any]:
     """Run it all.
 
@@ -162,6 +163,7 @@ def measure(
         seeds: Number of seeds, from 1 up; the edges take at most three.
         smoke: Few targets and answers: does everything run?
         say: Called with a line of progress now and then.
+        out: Where the result is written after each problem, so that an interrupted run leaves what it has.
     """
     began = time.monotonic()
     setting = Setting(targets=4, answers=8) if smoke else Setting()
@@ -175,19 +177,20 @@ def measure(
         "problems": {},
     }
     for name in problems:
+        # without formulas nothing changes for those that never use one
+        contestants = [s for s in strategies if name != "A-rows" or s not in ROWS_ONLY]
         if name == "edges":
             result["edges"] = edges(
                 strategies, numbers[:_EDGE_SEEDS], smoke=smoke, options=_SMOKE_OPTIONS, say=say
             )
-            continue
-        # without formulas nothing changes for those that never use one
-        contestants = [s for s in strategies if name != "A-rows" or s not in ROWS_ONLY]
-        if contestants:
+        elif contestants:
             result["problems"][name] = measured_problem(
                 problem_named(name), contestants, numbers, setting, smoke=smoke, say=say
             )
-    result["wall_s"] = time.monotonic() - began
-    result["bars"] = generation_tables.bars(result)
+        result["wall_s"] = time.monotonic() - began
+        result["bars"] = generation_tables.bars(result)
+        if out is not None:
+            write_result(out, result)
     return result
 
 
@@ -228,9 +231,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seeds,
             smoke=given.smoke,
             say=lambda text: errors.print(text, highlight=False, style="dim"),
+            out=given.out,
         )
-        if given.out:
-            write_result(given.out, result)
     except HeaLoopError as error:
         errors.print(str(error), style="red", highlight=False, markup=False)
         return 2

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from benchmarks.seed_figures import PROPERTIES, corner_conditions, literature_data, reference_values
 from hea_loop.composition import RESOLUTION
+from hea_loop.feasibility import judge_condition
 from hea_loop.generation_benchmark import ROWS_ONLY
-from hea_loop.generation_measures import least_errors, relative_errors
+from hea_loop.generation_measures import relative_errors
 from hea_loop.generators import TrainingData, generator_named
 from hea_loop.generators.quality import TRACE, diversity, novelty
 from hea_loop.palette import Palette
@@ -47,21 +48,14 @@ def corner_palette(data: TrainingData) -> Palette:
 
 def refused_corners(data: TrainingData, corners: Mapping[str, tuple[float, float]]) -> dict[str, str]:
     """Which of the conditions no composition of the data's elements meets within 5%, and why."""
-    targets = np.array(list(corners.values()))
-    least, closest = least_errors(
-        lambda x: reference_values(x, data.elements),
-        targets,
-        np.abs(targets),
-        data.fractions,
-        seed=0,
-        enough=0.1 * CORNER_TOLERANCE,
-    )
-    values = reference_values(closest, data.elements)
-    return {
-        letter: f"the nearest composition has G = {v[0]:.1f} GPa and K = {v[1]:.3f} MPa m^0.5, {error:.0%} off"
-        for letter, error, v in zip(corners, least, values, strict=True)
-        if error > CORNER_TOLERANCE
+    palette = corner_palette(data)
+    judged = {
+        letter: judge_condition(
+            dict(zip(PROPERTIES, condition, strict=True)), palette, data.fractions, tolerance=CORNER_TOLERANCE
+        )
+        for letter, condition in corners.items()
     }
+    return {letter: found.reason for letter, found in judged.items() if found.verdict == "infeasible"}
 
 
 def edges(

@@ -42,6 +42,7 @@ from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
 from hea_loop.errors import HeaLoopError
 from hea_loop.generators import conditions_for_targets, generator_from_checkpoint, generator_named
+from hea_loop.generators.collapse import collapse_words
 from hea_loop.objectives import optimisation
 from hea_loop.seeds import derived_generator, derived_seed
 from hea_loop.selection import improved_candidates
@@ -84,6 +85,13 @@ def train_generator(iteration_id: int, number: int, owner: str, database_url: st
     get_run_logger().info(
         "trained %s on %d alloys in %.1f s", generator.name, len(data.fractions), record.seconds
     )
+    if words := collapse_words(record.metrics):
+        get_run_logger().warning("%s %s", generator.name, words)
+        emit(
+            ProgressEvent(
+                campaign.name, number, campaign.iterations, "training", message=f"{generator.name} {words}"
+            )
+        )
     model = TrainedModel(
         strategy=generator.name,
         checkpoint=generator.checkpoint(),

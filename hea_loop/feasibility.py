@@ -554,7 +554,12 @@ def _costliest(
         tail = f"; {best.random.share or 0:.1%} of random compositions meet the others"
         return Costliest(best.dropped, f"without it the others can be met{tail}")
     if answer is not None and not answer.reachable:
-        return Costliest(next(iter(answer.misses)), "it cannot be met by itself")
+        why = (
+            "it is narrower than the steps of composition"
+            if answer.between_steps
+            else "it cannot be met by itself"
+        )
+        return Costliest(next(iter(answer.misses)), why)
     told = [(r.name, r.given_others.share, r.judged_by) for r in rows if r.given_others.share is not None]
     if not told:
         return None
@@ -592,6 +597,10 @@ def _verdict(
         )
         verb = "meets" if len(intervals) == 1 else "meets all predicted targets:"
         text = f"{how} {verb} {_wanted(intervals)}"
+        if answer.between_steps:
+            text += (
+                ", though fractions between the steps of 0.1 at.% do: the targets are narrower than the steps"
+            )
         off = [p for p in ridge if p.off_ridge > 1]
         if off:
             worst = max(off, key=lambda p: p.off_ridge)

@@ -25,6 +25,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hea_loop.composition import RESOLUTION
 from hea_loop.errors import InputError
 from hea_loop.generation_measures import (
     least_errors,
@@ -160,7 +161,13 @@ def trial(problem: Problem, seed: int, setting: Setting) -> Trial:
     targets = problem.values[rows] + noise * density.scale
     unit = tolerance_unit(problem.values, targets)
     least, closest = least_errors(
-        problem.evaluate, targets, unit, problem.fractions, seed=seed, enough=0.1 * min(TOLERANCES)
+        problem.evaluate,
+        targets,
+        unit,
+        problem.fractions,
+        upper=np.array(problem.palette.upper) / RESOLUTION,
+        seed=seed,
+        enough=0.1 * min(TOLERANCES),
     )
     return Trial(seed, training, held_out, targets, unit, least, closest)
 

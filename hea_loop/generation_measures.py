@@ -158,7 +158,14 @@ def _is_valid(row: Array, palette: Palette) -> bool:
 
 
 def least_errors(
-    evaluate: Evaluate, targets: Array, unit: Array, starts: Array, *, seed: int, enough: float = 0.0
+    evaluate: Evaluate,
+    targets: Array,
+    unit: Array,
+    starts: Array,
+    *,
+    upper: Array,
+    seed: int,
+    enough: float = 0.0,
 ) -> tuple[Array, Array]:
     """Smallest possible error of each target over all compositions of the elements, found directly.
 
@@ -172,6 +179,7 @@ def least_errors(
         targets: ``n x p``.
         unit: ``n x p``, see :func:`tolerance_unit`.
         starts: ``k x m`` compositions to start from, the real alloys.
+        upper: Largest fraction of each element, shape ``m``.
         seed: Of the random starts.
         enough: A target reached to this error is not improved further.
 
@@ -189,18 +197,19 @@ def least_errors(
         for start in (*nearest, *random):
             if errors[i] <= enough:
                 break
-            x = _descend(evaluate, target, scale, start)
+            x = _descend(evaluate, target, scale, start, upper)
             error = float(relative_errors(evaluate(x[None, :]), target[None, :], scale[None, :])[0])
             if error < errors[i]:
                 errors[i], best[i] = error, x
     return errors, best
 
 
-def _descend(evaluate: Evaluate, target: Array, scale: Array, start: Array) -> Array:
+def _descend(evaluate: Evaluate, target: Array, scale: Array, start: Array, upper: Array) -> Array:
     m = len(start)
 
     def gap(z: Array) -> Array:
         x = np.clip(z[:, :m], 0, None)
+        x = np.minimum(x / x.sum(axis=1, keepdims=True), upper)
         out: Array = (evaluate(x / x.sum(axis=1, keepdims=True)) - target) / scale
         return np.nan_to_num(out, nan=1e3)
 
@@ -223,7 +232,7 @@ def _descend(evaluate: Evaluate, target: Array, scale: Array, start: Array) -> A
         {"type": "ineq", "fun": bounds, "jac": slopes},
     )
     stopping: Any = {"maxiter": 60, "ftol": 1e-6}
-    bounds_of: Any = [(0.0, 1.0)] * m + [(0.0, None)]
+    bounds_of: Any = [*((0.0, float(u)) for u in upper), (0.0, None)]
     solve: Any = minimize  # the overloads of scipy's stubs know no gradient of this type
     found = solve(
         lambda z: float(z[m]),
@@ -234,6 +243,7 @@ def _descend(evaluate: Evaluate, target: Array, scale: Array, start: Array) -> A
         method="SLSQP",
         options=stopping,
     )
-    x = np.clip(found.x[:m], 0, None)
-    out: Array = x / x.sum() if np.isfinite(x).all() and x.sum() > 0 else start
+    x = np.clip(found.x[:m], 0, upper)
+    sound = np.isfinite(x).all() and x.sum() > 0
+    out: Array = np.minimum(x / x.sum(), upper) / np.minimum(x / x.sum(), upper).sum() if sound else start
     return out

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -91,6 +91,8 @@ class Answer:
     composition: Composition
     values: Mapping[str, float]
     misses: Mapping[str, float]
+    between_steps: bool = False
+    """Whether some fractions lie in all intervals, but no composition in steps of 0.1 at.% was found that does."""
 
 
 def require_predictable(palette: Palette, names: Sequence[str]) -> None:
@@ -371,7 +373,8 @@ def _misses(values: Mapping[str, Array], intervals: Intervals) -> dict[str, Arra
     out = {}
     for name, (low, high) in intervals.items():
         value = np.where(np.isnan(values[name]), np.inf, values[name])
-        out[name] = np.where(value < low, value - low, np.where(value > high, value - high, 0.0))
+        with np.errstate(invalid="ignore"):  # infinity above an open side misses nothing
+            out[name] = np.where(value < low, value - low, np.where(value > high, value - high, 0.0))
     return out
 
 
@@ -426,7 +429,9 @@ def decide(palette: Palette, intervals: Intervals, starts: Sequence[Composition]
         polished = [_polish(row, palette, intervals, spreads) for row in tried]
         found, reached = _descend(np.array(polished), objective, palette, stop=0.0)
         best, least = (found, reached) if reached < least else (best, least)
-    return _answer(best, palette, intervals, proved=least <= 0 or state == "impossible")
+    answer = _answer(best, palette, intervals, proved=least <= 0 or state == "impossible")
+    only_between = not answer.reachable and state == "found" and len(exact) == len(intervals)
+    return replace(answer, between_steps=only_between)
 
 
 def _polish(parts: Parts, palette: Palette, intervals: Intervals, spreads: Mapping[str, float]) -> Parts:

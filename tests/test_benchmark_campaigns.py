@@ -201,7 +201,7 @@ def test_the_smoke_run_prints_and_writes_json_that_fills_a_document(
 def test_the_verdict_says_when_the_default_falls_short(tmp_path: Path) -> None:
     runs = [
         {"oracle": "o", "contestant": name, "seed": 1, "hits": [0, hits], "observed_hits": hits, "failed": 0}
-        | {"repeated": 0, "too_near": 0, "seconds": 1.0, "seconds_of_a_round": 1.0}
+        | {"repeated": 0, "too_near": 0, "cpu_seconds": 1.0, "cpu_seconds_of_a_round": 1.0}
         for name, hits in (("hea-loop", 6), ("botorch", 5))
     ]
     about = {

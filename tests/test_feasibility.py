@@ -109,6 +109,21 @@ def test_narrow_targets_that_no_random_composition_meets_are_still_met() -> None
     assert feasible.verdict in {"rare", "unsupported by the data"}
 
 
+def test_targets_narrower_than_the_steps_of_composition_are_said_to_be_so() -> None:
+    """An interval of no width: some fractions have it, no composition in steps of 0.1 at.% does."""
+    answer = judge_targets(quickstart(), {RHO: (8.0, 8.0)}, known(), number=200)
+    assert answer.verdict == "infeasible"
+    assert not answer.proved
+    assert "narrower than the steps" in answer.reason
+
+
+def test_a_property_without_bound_is_judged() -> None:
+    """Omega is infinite where the enthalpy of mixing is zero."""
+    answer = judge_targets(quickstart(), {"omega": (5, None)}, number=500)
+    assert answer.verdict == "feasible"
+    assert answer.targets[0].reachable_high == INF
+
+
 def test_a_pair_off_the_ridge_is_infeasible_by_proof_with_the_reason() -> None:
     """Soft and of a large Rice toughness: the two rise together."""
     answer = judge_targets(quickstart(), {G: (40, 45), K: (0.5, None)}, known(), number=500)

@@ -88,8 +88,8 @@ def one_run(name: str, contestant: str, seed: int, setting: _Setting, law: Law) 
         "failed": run.failed,
         "repeated": run.repeated,
         "too_near": run.too_near,
-        "seconds": round(sum(run.seconds), 1),
-        "seconds_of_a_round": round(float(np.median(run.seconds)), 2),
+        "cpu_seconds": round(sum(run.seconds), 1),
+        "cpu_seconds_of_a_round": round(float(np.median(run.seconds)), 2),
     }
 
 
@@ -151,7 +151,7 @@ def _measured(given: argparse.Namespace) -> dict[str, Any]:
                 print(
                     f"{run['oracle']:<12} seed {run['seed']} {run['contestant']:<26} "
                     f"{run['hits'][-1]:>4} hits for {len(run['hits'])} jobs ({run['observed_hits']} observed, "
-                    f"{run['failed']} failed) {run['seconds']:>7.1f} s",
+                    f"{run['failed']} failed) {run['cpu_seconds']:>7.1f} s",
                     file=sys.stderr,
                     flush=True,
                 )

@@ -118,7 +118,7 @@ class Run:
         failed: Of these, without an answer.
         repeated: Of these, asked for before.
         too_near: True hits among answered jobs that do not count, as too near to one that does.
-        seconds: The contestant's own time in s for each round.
+        seconds: The contestant's own processor time in s for each round, whatever else the machine does.
         fractions: What it asked for, ``jobs x m``.
     """
 
@@ -166,17 +166,17 @@ def run_campaign(
     )
     laboratory = Laboratory(oracle, law, seed)
     answers = laboratory.ask(oracle.start(seed), -1)
-    began = time.perf_counter()
+    began = time.process_time()
     contestant = factory(task, seed)
-    seconds = [time.perf_counter() - began] + [0.0] * (rounds - 1)
+    seconds = [time.process_time() - began] + [0.0] * (rounds - 1)
     for number in range(rounds):
         state, cheap = _state(answers, number, oracle), np.empty((0, len(oracle.elements)))
-        began = time.perf_counter()
+        began = time.process_time()
         if cost is not None and isinstance(contestant, CheapAsker):
             cheap = contestant.ask_cheap(state)
         left = batch - math.ceil(len(cheap) * (cost or 0.0) - 1e-9)
         proposed = contestant.propose(state, left) if left > 0 else cheap[:0]
-        seconds[number] += time.perf_counter() - began
+        seconds[number] += time.process_time() - began
         if len(proposed) > left:
             raise InputError(
                 "proposals", len(proposed), f"are more than {left}", "keep to the number asked for"

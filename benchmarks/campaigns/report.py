@@ -77,7 +77,7 @@ def _table(result: dict[str, Any], oracle: str) -> str:
                 f"{enhancement(hits, rate):.1f}",
                 ratio,
                 sooner,
-                f"{np.mean([r['seconds_of_a_round'] for r in runs]):.1f}",
+                f"{np.mean([r['cpu_seconds_of_a_round'] for r in runs if 'cpu_seconds_of_a_round' in r]):.1f}",
             ]
         )
     headings = [
@@ -89,7 +89,7 @@ def _table(result: dict[str, Any], oracle: str) -> str:
         "times random",
         "our hits over theirs",
         "discovery acceleration",
-        "s per round",
+        "processor s per round",
     ]
     return markdown_table(headings, rows)
 
@@ -152,8 +152,7 @@ def block(result: dict[str, Any], *, pictures: str = "images") -> str:
     parts = [
         (
             f"{len(result['runs'])} campaigns in {len(result['commands'])} commands, which the results list;"
-            f" finished {about['made_at'][:16].replace('T', ' ')} UTC on {about['machine']}, load average then"
-            f" {about['load_average_1_min']}: seconds are those of a shared machine."
+            f" finished {about['made_at'][:16].replace('T', ' ')} UTC on {about['machine']}."
         )
     ]
     for oracle in result["oracles"]:

@@ -25,8 +25,10 @@ _DAMPING: Final = 1e-6
 _LARGEST_MOVE: Final = 0.15  # total variation of one step
 _HOLDS: Final = 3  # times a step is taken again with elements held on their bounds
 _ON_BOUND: Final = 1e-9
-_MET: Final = 1e-4
+_MET: Final = 1e-3
 """Scaled gap below which a row is left alone."""
+_PROGRESS: Final = 0.8  # a step has to bring the gap below this share of the last
+_FIRST: Final = 3  # the first steps are not judged so
 
 Model = Callable[[torch.Tensor], torch.Tensor]
 
@@ -84,7 +86,7 @@ def steer(
         model: ``n x m`` fractions to ``n x p`` properties, differentiable.
         x: Start, ``n x m`` float64, on the bounded simplex.
         target: ``n x p`` in units, NaN where any value will do.
-        scale: Shape ``p``: the unit in which gaps of the properties are compared.
+        scale: ``n x p``: the unit in which gaps of the properties are compared.
         low: Lower bounds ``n x m``, zero for an absent element.
         high: Upper bounds, zero for an absent element.
         steps: At most this many.
@@ -94,19 +96,22 @@ def steer(
         shape ``n``; infinite where the model has no number.
     """
     best, best_gap = x.clone(), torch.full((len(x),), torch.inf, dtype=x.dtype)
-    rows, here = torch.arange(len(x)), x
+    rows, here, last = torch.arange(len(x)), x, torch.full_like(best_gap, torch.inf)
     for k in range(steps + 1):
         values, slopes = _jacobian(model, here)
-        gap = torch.where(target[rows].isfinite(), (target[rows] - values) / scale, torch.zeros_like(values))
+        gap = torch.where(
+            target[rows].isfinite(), (target[rows] - values) / scale[rows], torch.zeros_like(values)
+        )
         worst = gap.abs().amax(dim=1).nan_to_num(torch.inf, torch.inf)
         better = worst < best_gap[rows]
         best[rows[better]], best_gap[rows[better]] = here[better], worst[better]
-        going = (worst > _MET) & worst.isfinite()
+        # a row that no longer gets nearer has reached what its elements and bounds allow
+        going = (worst > _MET) & worst.isfinite() & ((worst < _PROGRESS * last) | torch.tensor(k < _FIRST))
         if k == steps or not bool(going.any()):
             break
-        rows, here, gap, slopes = rows[going], here[going], gap[going], slopes[going]
+        rows, here, gap, slopes, last = rows[going], here[going], gap[going], slopes[going], worst[going]
         asked = target[rows].isfinite()
-        slopes = torch.where(asked[:, :, None], slopes / scale[:, None], torch.zeros_like(slopes))
+        slopes = torch.where(asked[:, :, None], slopes / scale[rows][:, :, None], torch.zeros_like(slopes))
         step = _bounded_step(here, slopes.nan_to_num(0.0, 0.0, 0.0), gap, low[rows], high[rows])
         inside = project_on_bounds((here + step).numpy(), low[rows].numpy(), high[rows].numpy())
         here = torch.as_tensor(inside)
