@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from app import (
+    benchmark_command,
     calphad_commands,
     campaign_commands,
     check_command,
@@ -91,6 +92,7 @@ application.add_typer(calphad_commands.calphad, name="calphad")
 application.command()(material_commands.show)
 application.command()(material_commands.predict)
 application.command()(check_command.check)
+application.command()(benchmark_command.benchmark)
 
 
 @application.command()

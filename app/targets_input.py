@@ -11,11 +11,11 @@ import typer
 
 from hea_loop.composition import RESOLUTION, Composition, require_element
 from hea_loop.errors import InputError
-from hea_loop.palette import Palette
 from hea_loop.properties import property_named
 
 if TYPE_CHECKING:
     from hea_loop.campaign import Campaign
+    from hea_loop.palette import Palette
 
 __all__ = [
     "Elements",
@@ -137,6 +137,8 @@ def elements_palette(text: str | None) -> Palette:
     if len(symbols) < 2:
         raise InputError("--elements", text, "are too few", "give at least two, as in Mo-Nb-Ta")
     number = len(symbols)
+    from hea_loop.palette import Palette  # it brings numpy, which --help does not need
+
     return Palette(
         elements=tuple(sorted(symbols)),
         lower=(_TRACE,) * number,

@@ -206,7 +206,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=None, help=f"how many (default {SEEDS}; 1 with --smoke)")
     parser.add_argument("--problem", nargs="+", default=["all"], choices=[*PROBLEMS, "all"])
     parser.add_argument("--out", type=Path, help="write the JSON to this file")
-    parser.add_argument("--tables", type=Path, metavar="JSON", help="run nothing: write a result into docs")
+    parser.add_argument(
+        "--tables", type=Path, nargs="+", metavar="JSON", help="run nothing: write results into docs"
+    )
     return parser.parse_args(arguments)
 
 
@@ -230,11 +232,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             list(dict.fromkeys(given.strategy)),
             seeds,
             smoke=given.smoke,
-            say=lambda text: errors.print(text, highlight=False, style="dim"),
+            say=lambda text: errors.print(text, highlight=False, style="dim", soft_wrap=True),
             out=given.out,
         )
     except HeaLoopError as error:
-        errors.print(str(error), style="red", highlight=False, markup=False)
+        errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 2
     if given.json:
         print(json.dumps(plain(result), indent=1, allow_nan=False))

@@ -8,54 +8,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.seed_figures import PROPERTIES, corner_conditions, literature_data, reference_values
-from hea_loop.composition import RESOLUTION
-from hea_loop.feasibility import judge_condition
+from benchmarks.seed_figures import (
+    CORNER_TOLERANCE,
+    PROPERTIES,
+    corner_conditions,
+    corner_palette,
+    literature_data,
+    reference_values,
+    refused_corners,
+)
 from hea_loop.generation_benchmark import ROWS_ONLY
 from hea_loop.generation_measures import relative_errors
 from hea_loop.generators import TrainingData, generator_named
-from hea_loop.generators.quality import TRACE, diversity, novelty
-from hea_loop.palette import Palette
+from hea_loop.generators.quality import diversity, novelty
 
-__all__ = ["CORNER_TOLERANCE", "EDGE_GPa", "EDGE_TOLERANCE_GPa", "edge_data", "edges", "refused_corners"]
+__all__ = ["EDGE_GPa", "EDGE_TOLERANCE_GPa", "edges"]
 
 Array = NDArray[np.float64]
 
 EDGE_GPa: Final = 120.0
 EDGE_TOLERANCE_GPa: Final = 5.0
-CORNER_TOLERANCE: Final = 0.05
 _ANSWERS: Final = 200
-
-
-def edge_data() -> TrainingData:
-    """The alloys of the seed's figures; strategies may use the formulas of G and toughness."""
-    return replace(literature_data(), closed_form=PROPERTIES)
-
-
-def corner_palette(data: TrainingData) -> Palette:
-    """Compositions of two elements to all, each absent or at least a trace."""
-    m = len(data.elements)
-    return Palette(
-        data.elements, (round(TRACE * RESOLUTION),) * m, (RESOLUTION,) * m, (False,) * m, min(2, m), m
-    )
-
-
-def refused_corners(data: TrainingData, corners: Mapping[str, tuple[float, float]]) -> dict[str, str]:
-    """Which of the conditions no composition of the data's elements meets within 5%, and why."""
-    palette = corner_palette(data)
-    judged = {
-        letter: judge_condition(
-            dict(zip(PROPERTIES, condition, strict=True)), palette, data.fractions, tolerance=CORNER_TOLERANCE
-        )
-        for letter, condition in corners.items()
-    }
-    return {letter: found.reason for letter, found in judged.items() if found.verdict == "infeasible"}
 
 
 def edges(
@@ -75,7 +53,7 @@ def edges(
         options: Strategy to its options in a smoke run.
         say: Called with a line of progress.
     """
-    data = edge_data()
+    data = literature_data()
     corners = corner_conditions(data.conditions)
     refused = refused_corners(data, corners)
     near = float((np.abs(data.conditions[:, 0] - EDGE_GPa) <= EDGE_TOLERANCE_GPa).mean())

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from benchmarks.tables import fill, load_result, markdown_table, mean_and_spread
 from hea_loop.errors import InputError
+from hea_loop.generation_benchmark import summarise
 
 __all__ = ["bars", "into_documents", "show"]
 
@@ -147,6 +148,7 @@ def problem_rows(problem: Mapping[str, Any]) -> list[list[str]]:
             [
                 name,
                 entry["knows"],
+                str(len(own)),
                 *(mean_and_spread([r[key] for r in own], pattern) for _, key, pattern in _COLUMNS),
             ]
         )
@@ -155,7 +157,7 @@ def problem_rows(problem: Mapping[str, Any]) -> list[list[str]]:
 
 def headings() -> list[str]:
     """Of :func:`problem_rows`."""
-    return ["strategy", "allowed to know", *(heading for heading, _, _ in _COLUMNS)]
+    return ["strategy", "allowed to know", "seeds", *(heading for heading, _, _ in _COLUMNS)]
 
 
 def edge_rows(given: Mapping[str, Any]) -> list[list[str]]:
@@ -296,8 +298,31 @@ def _edge_block(given: Mapping[str, Any]) -> str:
     )
 
 
-def into_documents(path: Path) -> list[str]:
-    """Write the tables and plots of a result into the documents of the repository.
+def merged(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Several results as one: slow strategies may run apart, with the same seeds and targets.
+
+    A target counts as reached by anyone only within its own run; the direct optimiser is the same in all.
+    """
+    first, *others = results
+    out = {**first, "problems": dict(first["problems"])}
+    for other in others:
+        for name, problem in other["problems"].items():
+            mine = out["problems"].get(name)
+            runs = [*(mine["runs"] if mine else []), *problem["runs"]]
+            out["problems"][name] = {**(mine or problem), "runs": runs, "summary": summarise(runs)}
+        if other.get("edges"):
+            runs = (
+                [*out["edges"]["runs"], *other["edges"]["runs"]]
+                if out.get("edges")
+                else other["edges"]["runs"]
+            )
+            out["edges"] = {**(out.get("edges") or other["edges"]), "runs": runs}
+        out["wall_s"] = out["wall_s"] + other["wall_s"]
+    return out
+
+
+def into_documents(paths: Sequence[Path]) -> list[str]:
+    """Write the tables and plots of results into the documents of the repository.
 
     Returns:
         A line for each file written.
@@ -305,17 +330,19 @@ def into_documents(path: Path) -> list[str]:
     Raises:
         InputError: The file is no result of this benchmark, or of a smoke run.
     """
-    result = load_result(path)
-    if result.get("benchmark") != "generation" or result.get("smoke"):
-        raise InputError(
-            "--tables",
-            str(path),
-            "is no full result of this benchmark",
-            "name what `python -m benchmarks.generation --out` wrote",
-        )
+    results = [load_result(path) for path in paths]
+    for path, one in zip(paths, results, strict=True):
+        if one.get("benchmark") != "generation" or one.get("smoke"):
+            raise InputError(
+                "--tables",
+                str(path),
+                "is no full result of this benchmark",
+                "name what `python -m benchmarks.generation --out` wrote",
+            )
+    result = merged(results)
     result["bars"] = bars(result)  # the default may have changed since
     plots = draw_plots(result, _IMAGES)
-    blocks = [_stamp(result)]
+    blocks = [_stamp(one) for one in results]
     if result["bars"]["bars"]:
         blocks.append(f"### The bars, held by {result['bars']['strategy']}")
         blocks.append(markdown_table(["what", "bar", "value", ""], bar_rows(result), left=2))

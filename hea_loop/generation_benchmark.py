@@ -35,7 +35,7 @@ from hea_loop.generation_measures import (
     share_valid,
     tolerance_unit,
 )
-from hea_loop.generators.conditioning import ConditionDensity
+from hea_loop.generators.conditioning import ConditionDensity, conditions_for_targets
 from hea_loop.generators.protocol import Generator, TrainingData
 from hea_loop.generators.quality import COLLAPSE_DIVERSITY, diversity, without_traces
 from hea_loop.generators.registry import generator_named
@@ -94,6 +94,16 @@ class Problem:
     judged_by: Mapping[str, str]
     closed_form: tuple[str, ...]
     palette: Palette
+
+    def inside(self, values: Array, intervals: Mapping[str, tuple[float, float]]) -> NDArray[np.bool_]:
+        """Which rows of ``k x p`` values lie in every interval, shape ``k``; an unknown value does not."""
+        columns = [(values[:, self.names.index(n)], low, high) for n, (low, high) in intervals.items()]
+        return np.asarray(np.logical_and.reduce([(c >= low) & (c <= high) for c, low, high in columns]))
+
+    def share_inside(self, intervals: Mapping[str, tuple[float, float]]) -> float:
+        """Share of the alloys that lie in every interval, of those with a value of each property."""
+        whole: NDArray[np.bool_] = np.asarray(np.isfinite(self.values).all(axis=1))
+        return float(self.inside(self.values[whole], intervals).mean())
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +212,7 @@ def contest(
     *,
     options: Mapping[str, Any] | None = None,
     device: str | None = "cpu",
+    intervals: Mapping[str, tuple[float, float]] | None = None,
 ) -> dict[str, Any]:
     """Train one strategy and judge its answers.
 
@@ -212,6 +223,7 @@ def contest(
         setting: Number of answers.
         options: Of the strategy.
         device: As in :meth:`hea_loop.generators.Generator.fit`.
+        intervals: Targets to ask for too, property to (low, high), an infinity for an open side.
 
     Returns:
         The measures, plain numbers; ``errors`` holds the largest error of each answer, ``targets x answers``.
@@ -224,6 +236,7 @@ def contest(
     answers = _answers(generator, problem, given, setting)
     answering, answering_cpu = time.perf_counter() - began, time.process_time() - began_cpu
     thousands = answers.shape[0] * answers.shape[1] / 1000
+    asked = _asked_for(generator, problem, given, setting, intervals) if intervals else {}
     return {
         "problem": problem.name,
         "strategy": strategy,
@@ -235,7 +248,24 @@ def contest(
         "training_cpu_s": trained_cpu,
         "s_per_1000": answering / thousands,
         "cpu_s_per_1000": answering_cpu / thousands,
+        **asked,
     }
+
+
+def _asked_for(
+    generator: Generator,
+    problem: Problem,
+    given: Trial,
+    setting: Setting,
+    intervals: Mapping[str, tuple[float, float]],
+) -> dict[str, float]:
+    """Ask for intervals, as a campaign does: share of the answers inside, and their variety."""
+    rng = np.random.default_rng([given.seed, 23])
+    number = setting.targets * setting.answers
+    wanted = conditions_for_targets(training_data(problem, given), intervals, number, rng)
+    answers = generator.generate(wanted, seed=given.seed, palette=problem.palette)
+    inside = problem.inside(problem.evaluate(answers), intervals)
+    return {"inside_targets": float(inside.mean()), "inside_targets_diversity": diversity(answers)}
 
 
 def _answers(generator: Generator, problem: Problem, given: Trial, setting: Setting) -> Array:
@@ -333,6 +363,7 @@ _AVERAGED: Final = (
     "training_cpu_s",
     "s_per_1000",
     "cpu_s_per_1000",
+    "inside_targets",
 )
 
 

@@ -14,7 +14,7 @@ from benchmarks.campaigns.controls import violations
 from benchmarks.campaigns.harness import State, Task, distinct, run_campaign
 from benchmarks.campaigns.metrics import acceleration, bootstrap_interval, enhancement, jobs_to_reach
 from benchmarks.campaigns.registry import CONTESTANTS
-from benchmarks.campaigns.report import write_tables
+from benchmarks.campaigns.report import block, write_tables
 from benchmarks.oracles import Law, rare_hit, ternary_pool
 from benchmarks.tables import load_result
 from hea_loop.errors import InputError
@@ -230,7 +230,10 @@ def test_the_verdict_says_when_the_default_falls_short(tmp_path: Path) -> None:
     document = tmp_path / "d.md"
     document.write_text("<!-- begin generated: campaigns -->\n<!-- end generated: campaigns -->\n")
     write_tables(result, document)
-    assert "1.20 times the hits of the best peer, botorch (short of 1.25)" in document.read_text()
+    assert (
+        "1.20 times the hits of the best peer, botorch (short of 1.25; on the 1 seed that both ran)"
+        in document.read_text()
+    )
     document.write_text("nothing\n")
     with pytest.raises(InputError, match="stands 0 times"):
         write_tables(result, document)
@@ -262,3 +265,11 @@ def test_bad_arguments_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert "at least 1" in capsys.readouterr().err
     assert main(["--tables", "no-such-file.json"]) == 2
     assert "no-such-file.json" in capsys.readouterr().err
+
+
+def test_the_documents_tables_are_those_of_the_packaged_results() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    result = load_result(docs / "results" / "campaigns.json")
+    assert block(result) in (docs / "benchmarks.md").read_text(encoding="utf-8")
+    for oracle in result["oracles"]:
+        assert (docs / "images" / f"campaigns-{oracle}.png").exists()

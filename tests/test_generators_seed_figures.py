@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from rich.console import Console
 
 from benchmarks import seed_figures
 from hea_loop.figures import seed as figures
+from hea_loop.formula import parse_composition
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,55 @@ def test_training_uses_every_packaged_alloy_that_the_linear_combination_covers(p
     _, result, _ = printed
     assert result["alloys"] > 800
     assert {"Mo", "Re", "Ru", "W", "Al"} <= set(result["elements"])
+
+
+def test_every_figure_has_its_number_in_the_result(printed):
+    _, result, _ = printed
+    run = result["runs"][0]
+    assert {
+        "pair_correlation_distance",
+        "property_correlation_distance",
+        "element_count_distance",
+        "mae_shear_modulus",
+        "coverage",
+        "novelty",
+    } <= set(run["realism"])
+    assert [row["corner"] for row in run["corners"]] == ["a", "b", "c", "d"]
+    assert all(0 <= row["share_within_5_percent"] <= 1 for row in run["corners"])
+
+
+def test_a_caption_says_the_numbers_and_which_corner_is_refused():
+    likeness = dict.fromkeys(
+        ("pair_correlation_distance", "property_correlation_distance", "element_count_distance"), 0.125
+    ) | {"coverage": 0.5, "novelty": 1.0, "share_within_5_percent": 0.4}
+    corners = [
+        {"corner": "a", "refused": "nothing is there", "share_within_5_percent": 0.0, "diversity": 0.1},
+        {"corner": "b", "refused": None, "share_within_5_percent": 0.75, "diversity": 0.3},
+    ]
+    said = seed_figures.captions("cvae", likeness, [{"diversity": 0.2, "target_GPa": 30.0}], corners)
+    assert "0.125" in said["figure_4"]
+    assert "40%" in said["figure_5"]
+    assert "0.20 at 30 GPa" in said["figure_6"]
+    assert "a refused; b 75%" in said["figure_7"]
+    assert "b 0.30" in said["figure_8"]
+
+
+def test_two_strategies_are_compared_in_one_table(printed):
+    _, result, _ = printed
+    other = result | {"strategy": "neighbour-jitter"}
+    out = io.StringIO()
+    seed_figures.show([result, other], Console(file=out, width=250))
+    for table in out.getvalue().split("figures 4, 5, 7 and 8"):
+        assert table.index("cgan-2021") < table.index("neighbour-jitter")
+
+
+def test_a_condition_that_no_composition_meets_is_refused_with_the_reason():
+    data = seed_figures.training_data(
+        [parse_composition(f) for f in ("NbTi", "MoNb", "MoNbTi", "MoTi", "Mo3Nb")]
+    )
+    refused = seed_figures.refused_corners(data, {"a": (400.0, 0.1), "b": tuple(data.conditions[0])})
+    assert set(refused) == {"a"}
+    assert "nearest is" in refused["a"]
 
 
 def test_an_unknown_strategy_ends_with_one_line_and_code_2(tmp_path, capfd):

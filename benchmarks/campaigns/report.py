@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.campaigns.metrics import acceleration, bootstrap_interval, enhancement
-from benchmarks.campaigns.registry import DEFAULT, PEERS
+from benchmarks.campaigns.registry import DEFAULT, MAIN, PEERS
 from benchmarks.tables import fill, markdown_table
 from hea_loop.figures.campaign import INK, RANDOM, STRATEGY
 
@@ -29,6 +29,7 @@ _PACKAGES: Final = {
 _COLOURS: Final = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f7f7f", "#bcbd22")
 _LEAST_OF_PEERS: Final = 1.25
 _LEAST_OF_RANDOM: Final = 20.0
+_SEEDS: Final = 5
 
 
 def curves(result: dict[str, Any], oracle: str) -> dict[str, Array]:
@@ -38,6 +39,17 @@ def curves(result: dict[str, Any], oracle: str) -> dict[str, Array]:
         if run["oracle"] == oracle:
             found.setdefault(run["contestant"], []).append(run["hits"])
     return {name: np.array(rows, dtype=float) for name, rows in found.items()}
+
+
+def _alike(result: dict[str, Any], oracle: str, one: str, other: str) -> tuple[Array, Array]:
+    """Cumulative hits of two contestants on the seeds that both have run."""
+    both = []
+    for name in (one, other):
+        runs = [r for r in result["runs"] if (r["oracle"], r["contestant"]) == (oracle, name)]
+        both.append({r["seed"]: r["hits"] for r in runs})
+    common = sorted(both[0].keys() & both[1].keys())
+    first, second = (np.array([found[seed] for seed in common], dtype=float) for found in both)
+    return first, second
 
 
 def expected_of_random(result: dict[str, Any], oracle: str) -> float:
@@ -53,9 +65,13 @@ def _plus_minus(values: Array) -> str:
     return f"{values.mean():.1f} ({low:.1f} to {high:.1f})"
 
 
+def _seconds(runs: list[dict[str, Any]]) -> str:
+    known = [r["cpu_seconds_of_a_round"] for r in runs if "cpu_seconds_of_a_round" in r]
+    return f"{np.mean(known):.1f}" if known else "-"
+
+
 def _table(result: dict[str, Any], oracle: str) -> str:
     found, rate = curves(result, oracle), expected_of_random(result, oracle)
-    own = found.get(DEFAULT)
     rows = []
     for name, hits in sorted(found.items(), key=lambda item: -item[1][:, -1].mean()):
         runs = [r for r in result["runs"] if (r["oracle"], r["contestant"]) == (oracle, name)]
@@ -64,9 +80,10 @@ def _table(result: dict[str, Any], oracle: str) -> str:
         if package:
             label += f" ({package} {result['versions'][package]})"
         ratio = sooner = "-"
-        if own is not None and name != DEFAULT and hits[:, -1].mean() > 0:
-            ratio = f"{own[:, -1].mean() / hits[:, -1].mean():.2f}"
-            sooner = f"{acceleration(own, hits):.2f}"
+        own, theirs = _alike(result, oracle, DEFAULT, name)
+        if name != DEFAULT and len(own) and theirs[:, -1].mean() > 0:
+            ratio = f"{own[:, -1].mean() / theirs[:, -1].mean():.2f}"
+            sooner = f"{acceleration(own, theirs):.2f}"
         rows.append(
             [
                 label,
@@ -77,7 +94,7 @@ def _table(result: dict[str, Any], oracle: str) -> str:
                 f"{enhancement(hits, rate):.1f}",
                 ratio,
                 sooner,
-                f"{np.mean([r['cpu_seconds_of_a_round'] for r in runs if 'cpu_seconds_of_a_round' in r]):.1f}",
+                _seconds(runs),
             ]
         )
     headings = [
@@ -97,17 +114,22 @@ def _table(result: dict[str, Any], oracle: str) -> str:
 def verdict(result: dict[str, Any], oracle: str) -> str:
     """Whether the default keeps what was asked of it: 1.25 times the best peer and 20 times random."""
     found = curves(result, oracle)
-    peers = {name: hits[:, -1].mean() for name, hits in found.items() if name in PEERS}
-    if DEFAULT not in found or not peers:
+    over: dict[str, float] = {}
+    for name in found.keys() & set(PEERS):
+        own, theirs = _alike(result, oracle, DEFAULT, name)
+        if len(own):
+            hits = theirs[:, -1].mean()
+            over[name] = float(own[:, -1].mean() / hits) if hits else float("inf")
+    if DEFAULT not in found or not over:
         return ""
-    own = float(found[DEFAULT][:, -1].mean())
-    best = max(peers, key=lambda name: peers[name])
+    best = min(sorted(over), key=lambda name: over[name])
+    seeds = len(_alike(result, oracle, DEFAULT, best)[0])
     times = enhancement(found[DEFAULT], expected_of_random(result, oracle))
-    over = own / peers[best] if peers[best] else float("inf")
     parts = [
         (
-            f"`{DEFAULT}` finds {over:.2f} times the hits of the best peer, {best}"
-            f" ({'at least' if over >= _LEAST_OF_PEERS else 'short of'} {_LEAST_OF_PEERS})"
+            f"`{DEFAULT}` finds {over[best]:.2f} times the hits of the best peer, {best}"
+            f" ({'at least' if over[best] >= _LEAST_OF_PEERS else 'short of'} {_LEAST_OF_PEERS}; on the"
+            f" {seeds} seed{'' if seeds == 1 else 's'} that both ran)"
         ),
         (
             f"{times:.0f} times those of random ({'at least' if times >= _LEAST_OF_RANDOM else 'short of'}"
@@ -118,7 +140,9 @@ def verdict(result: dict[str, Any], oracle: str) -> str:
     pool = result["oracles"][oracle]["pool"]
     if pool:
         most = min(most, pool * expected_of_random(result, oracle))
-    return f"{'; '.join(parts)}. About {most:.0f} hits can be had within the budget at most."
+    text = f"{'; '.join(parts)}. About {most:.0f} hits can be had within the budget at most."
+    few = sorted(n for n in MAIN if len(found.get(n, ())) < _SEEDS)
+    return f"{text} Not measured on {_SEEDS} seeds: {', '.join(few)}." if few else text
 
 
 def _about(result: dict[str, Any], oracle: str) -> str:

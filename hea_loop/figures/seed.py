@@ -57,12 +57,24 @@ def _sorted_sample(fractions: Array, number: int, rng: np.random.Generator) -> A
     return out
 
 
+def _caption(figure: Figure, text: str) -> None:
+    """Write the numbers of a figure above it, flushed left; the layout makes room."""
+    if text:
+        figure.suptitle(text, fontsize=9, x=0.01, ha="left", color=_INK)
+
+
 def _panel(axes: Any, letter: str, title: str) -> None:
     axes.set_title(f"({letter})  {title}", fontsize=9, loc="left", color=_INK)
 
 
 def figure_4(
-    real: Array, generated: Array, elements: Sequence[str], rng: np.random.Generator, *, name: str
+    real: Array,
+    generated: Array,
+    elements: Sequence[str],
+    rng: np.random.Generator,
+    *,
+    name: str,
+    caption: str = "",
 ) -> Figure:
     """Real above generated: pair correlation, number of elements, sample compositions.
 
@@ -72,8 +84,10 @@ def figure_4(
         elements: The ``m`` symbols.
         rng: Chooses the samples shown.
         name: The generator's name.
+        caption: Numbers, above the figure.
     """
-    figure = Figure(figsize=(12, 7.6), layout="constrained")
+    figure = Figure(figsize=(12, 7.9), layout="constrained")
+    _caption(figure, caption)
     grid = figure.subplots(2, 3, width_ratios=[1.1, 1.0, 1.6])
     longest = 1 + max(int(np.flatnonzero(element_count_histogram(x) > 0.002)[-1]) for x in (real, generated))
     most = 1.1 * max(float(element_count_histogram(x).max()) for x in (real, generated))
@@ -106,7 +120,7 @@ def figure_4(
     return figure
 
 
-def figure_5(wanted: Array, reached: Array, data: Array, *, name: str) -> Figure:
+def figure_5(wanted: Array, reached: Array, data: Array, *, name: str, caption: str = "") -> Figure:
     """Condition given to the generator against the reference value of its answer, for G and K_IC.
 
     Args:
@@ -114,8 +128,10 @@ def figure_5(wanted: Array, reached: Array, data: Array, *, name: str) -> Figure
         reached: ``k x 2`` values of the answers.
         data: ``n x 2`` values of the training alloys, shown as a histogram of where data are.
         name: The generator's name.
+        caption: Numbers, above the figure.
     """
-    figure = Figure(figsize=(10, 4.9), layout="constrained")
+    figure = Figure(figsize=(10, 5.2), layout="constrained")
+    _caption(figure, caption)
     for j, (axes, label) in enumerate(zip(figure.subplots(1, 2), (G_LABEL, K_LABEL), strict=True)):
         low = float(min(wanted[:, j].min(), reached[:, j].min(), data[:, j].min()))
         high = float(max(wanted[:, j].max(), reached[:, j].max(), data[:, j].max()))
@@ -170,6 +186,8 @@ def figure_6(
     data: Array,
     elements: Sequence[str],
     rng: np.random.Generator,
+    *,
+    caption: str = "",
 ) -> Figure:
     """Answers to fixed shear moduli: where they fall in G and K_IC, and sample compositions.
 
@@ -179,8 +197,10 @@ def figure_6(
         data: ``n x 2`` values of the training alloys, dots behind the histograms.
         elements: The ``m`` symbols.
         rng: Chooses the samples shown.
+        caption: Numbers, above the figure.
     """
-    figure = Figure(figsize=(3.3 * len(answers), 7), layout="constrained")
+    figure = Figure(figsize=(3.3 * len(answers), 7.3), layout="constrained")
+    _caption(figure, caption)
     grid = figure.subplots(2, len(answers), squeeze=False, height_ratios=[1, 1.25])
     window = _window(data, *values.values())
     image: Any = None
@@ -201,34 +221,60 @@ def figure_6(
     return figure
 
 
-def figure_7(data: Array, corners: Mapping[str, tuple[float, float]], values: Mapping[str, Array]) -> Figure:
-    """G against K_IC of the real alloys with the four conditions, and where the answers to each fall.
+def figure_7(
+    data: Array,
+    made: Array,
+    corners: Mapping[str, tuple[float, float]],
+    values: Mapping[str, Array],
+    *,
+    name: str,
+    refused: Mapping[str, str] | None = None,
+    caption: str = "",
+) -> Figure:
+    """G against K_IC, real and generated, with the four conditions, and where the answers to each fall.
 
     Args:
         data: ``n x 2`` values of the training alloys.
+        made: ``k x 2`` values of the answers to conditions drawn from the density of the data.
         corners: Letter to the condition (G in GPa, K_IC in MPa m^0.5).
         values: Letter to the ``k x 2`` values of the answers.
+        name: The generator's name.
+        refused: Letters of the conditions that no composition meets, with the reason.
+        caption: Numbers, above the figure.
     """
-    figure = Figure(figsize=(3.2 * (len(corners) + 1.6), 4), layout="constrained")
-    grid = figure.subplots(1, len(corners) + 1, width_ratios=[1.6] + [1] * len(corners))
-    window = _window(data, np.array(list(corners.values())), *values.values())
-    first = grid[0]
-    first.scatter(data[:, 0], data[:, 1], s=8, color=_REAL, alpha=0.5, linewidths=0)
-    correlation = float(np.asarray(np.corrcoef(data.T))[0, 1])
-    for letter, (g, k) in corners.items():
-        first.plot(g, k, "o", color="#d1495b", markersize=6)
-        label = first.annotate(
-            letter, (g, k), xytext=(7, 5), textcoords="offset points", fontsize=13, weight="bold"
-        )
-        label.set_path_effects([withStroke(linewidth=3, foreground="white")])
-    first.set(xlim=window[0], ylim=window[1], xlabel=G_LABEL, ylabel=K_LABEL)
-    _panel(first, "A", f"literature, r = {correlation:.2f}")
-    for axes, (letter, (g, k)) in zip(grid[1:], corners.items(), strict=True):
+    figure = Figure(figsize=(12, 8.6), layout="constrained")
+    _caption(figure, caption)
+    cells = figure.add_gridspec(2, 2 * len(corners), height_ratios=[1.25, 1])
+    half = len(corners)
+    grid = [figure.add_subplot(cells[0, :half]), figure.add_subplot(cells[0, half:])]
+    grid += [figure.add_subplot(cells[1, 2 * j : 2 * j + 2]) for j in range(len(corners))]
+    window = _window(data, made, np.array(list(corners.values())), *values.values())
+    for axes, points, kind, colour in ((grid[0], data, "literature", _REAL), (grid[1], made, name, _MADE)):
+        axes.scatter(points[:, 0], points[:, 1], s=8, color=colour, alpha=0.5, linewidths=0)
+        correlation = float(np.asarray(np.corrcoef(points.T))[0, 1])
+        for letter, (g, k) in corners.items():
+            axes.plot(g, k, "o", color="#d1495b", markersize=6)
+            label = axes.annotate(
+                letter, (g, k), xytext=(7, 5), textcoords="offset points", fontsize=13, weight="bold"
+            )
+            label.set_path_effects([withStroke(linewidth=3, foreground="white")])
+        axes.set(xlim=window[0], ylim=window[1], xlabel=G_LABEL)
+        _panel(axes, "A", f"{kind}, r = {correlation:.2f}")
+    grid[0].set_ylabel(K_LABEL)
+    grid[2].set_ylabel(K_LABEL)
+    for axes, (letter, (g, k)) in zip(grid[2:], corners.items(), strict=True):
         axes.scatter(data[:, 0], data[:, 1], s=3, color="#c3c9d4", linewidths=0)
         _histogram(axes, values[letter], window)
         axes.plot(g, k, "+", color="#d1495b", markersize=13, markeredgewidth=2)
         axes.set_xlabel("G (GPa)")
-        _panel(axes, "B", f"{letter}: G = {g:.0f}, $K_{{IC}}$ = {k:.2f}")
+        if axes is not grid[2]:
+            axes.set_yticklabels([])
+        near = (np.abs(values[letter] / np.array([g, k]) - 1) <= 0.05).all(axis=1).mean()
+        _panel(
+            axes,
+            "B",
+            f"{letter}: {g:.0f}, {k:.3f}: " + ("refused" if letter in (refused or {}) else f"{near:.0%}"),
+        )
     return figure
 
 
@@ -237,6 +283,8 @@ def figure_8(
     corners: Mapping[str, tuple[float, float]],
     elements: Sequence[str],
     rng: np.random.Generator,
+    *,
+    caption: str = "",
 ) -> Figure:
     """Sample compositions for the four conditions of Figure 7.
 
@@ -245,8 +293,10 @@ def figure_8(
         corners: Letter to the condition (G in GPa, K_IC in MPa m^0.5).
         elements: The ``m`` symbols.
         rng: Chooses the samples shown.
+        caption: Numbers, above the figure.
     """
-    figure = Figure(figsize=(3.3 * len(answers), 4.2), layout="constrained")
+    figure = Figure(figsize=(3.3 * len(answers), 4.5), layout="constrained")
+    _caption(figure, caption)
     grid = figure.subplots(1, len(answers), squeeze=False)[0]
     image: Any = None
     for axes, (letter, x) in zip(grid, answers.items(), strict=True):

@@ -72,7 +72,7 @@ class FlowMatchingOptions(BaseModel):
     """Probability with which all conditions of an alloy are hidden."""
     jitter: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.1
     """Standard deviation of the logarithm of the factors by which fractions of training alloys are varied."""
-    blur: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.3
+    blur: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.5
     """Standard deviation of the noise on the conditions in training, in standard deviations of the property."""
     guidance: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 1.0
     """Weight of classifier-free guidance; 1 is none."""

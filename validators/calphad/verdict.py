@@ -92,7 +92,8 @@ class StabilityVerdict:
             "competing_composition": {e: round(x, 3) for e, x in self.competing_composition.items()},
             "driving_force_J_per_mol": _coarse(self.driving_force),
             "driving_forces_J_per_mol": {name: _coarse(force) for name, force in self.driving_forces.items()},
-            "energy_gain_J_per_mol": self.energy_gain,
+            # a difference of two energies of some 1e5 J/mol: what lies below a tenth of a joule is the solver's
+            "energy_gain_J_per_mol": None if self.energy_gain is None else round(self.energy_gain, 1),
             "single_phase_window": None if self.window is None else self.window.detail(),
             "single_phase_window_computed": self.window_computed,
             "remark": self.remark,
