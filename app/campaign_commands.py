@@ -62,6 +62,12 @@ def _print_results(results: CampaignResults) -> None:
             _row("all", results.totals),
         ],
     )
+    if results.objectives:
+        last = results.objectives[-1]
+        for name, value in last.best.items():
+            print_text(f"best {name} among the hits: {value:.6g}")
+        front = ", ".join(str(row["composition"]) for row in last.front[:5]) or "no hit yet"
+        print_text(f"not beaten by another hit ({len(last.front)}): {front}")
     for iteration in results.iterations:
         if iteration.stage != "scored":
             print_text(f"iteration {iteration.iteration} is not complete; next: {iteration.stage}")

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from db.material_facts import Fact, fact_of
 from db.models import Campaign, Candidate, DataPoint, Decision, HitRate, Iteration, Job, Material, Model
+from db.objectives import campaign_objectives
 from db.ownership import is_free
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
@@ -30,6 +31,8 @@ from hea_loop.scoring import wilson_interval
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from hea_loop.objectives import ObjectiveProgress
 
 __all__ = [
     "CampaignResults",
@@ -119,6 +122,7 @@ class CampaignResults:
         stop_reason: Why it stopped, None while it has not.
         iterations: In order.
         totals: The counts summed over the iterations, with the pooled rates and their intervals.
+        objectives: Of a campaign that optimises, the best hits after every iteration.
     """
 
     campaign: str
@@ -127,10 +131,14 @@ class CampaignResults:
     stop_reason: str | None
     iterations: tuple[IterationResult, ...]
     totals: dict[str, float | int | None]
+    objectives: tuple[ObjectiveProgress, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON: campaign, seed, state, stop_reason, iterations, totals."""
-        return asdict(self) | {"iterations": [asdict(i) for i in self.iterations]}
+        """Plain JSON: campaign, seed, state, stop_reason, iterations, totals, and objectives where it has any."""
+        body = asdict(self) | {"iterations": [asdict(i) for i in self.iterations]}
+        if not self.objectives:
+            del body["objectives"]
+        return body
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per iteration, indexed by its number; the columns are the fields of IterationResult."""
@@ -348,6 +356,7 @@ def campaign_results(session: Session, name: str | None) -> CampaignResults:
         stop_reason=campaign.stop_reason,
         iterations=iterations,
         totals=_pooled(iterations),
+        objectives=campaign_objectives(session, campaign),
     )
 
 

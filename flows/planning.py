@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
@@ -10,13 +12,14 @@ from sqlalchemy.orm import Session
 from db import models
 from db.jobs import JobRequest, known_values, source_of
 from db.literature import training_compositions
+from hea_loop.alloy_table import AlloyTable, read_alloy_table
 from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from hea_loop.generators import Generator, TrainingData, generator_named
-from hea_loop.prediction import predict_array
-from hea_loop.properties import CALPHAD_TARGETS
-from hea_loop.scoring import KnownValue, judge
+from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
+from hea_loop.properties import PROPERTIES
+from hea_loop.scoring import KnownValue, decisive_value, judge
 from validators.calphad import CalphadSettings
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "check_campaign",
     "known_answers",
     "known_compositions",
+    "pending_compositions",
     "training_data",
 ]
 
@@ -42,7 +46,7 @@ def calphad_settings(campaign: Campaign) -> CalphadSettings:
         else []
     )
     properties = [p for p in ("single_phase_bcc",) if p in campaign.verdicts]
-    properties += [p for p in CALPHAD_TARGETS if p in campaign.targets]
+    properties += campaign.questions()
     return CalphadSettings(
         database=validator.database,
         temperatures_K=tuple(temperatures),
@@ -72,6 +76,7 @@ def check_campaign(campaign: Campaign) -> None:
         InputError: The first thing that cannot work, by its field.
     """
     generator_named(campaign.strategy.name, campaign.strategy.options)
+    _own_alloys(campaign)
     settings = calphad_settings(campaign)
     database = settings.load()
     palette = campaign.design_space().elements
@@ -111,21 +116,85 @@ def training_data(session: Session, campaign: Campaign, generator: Generator) ->
             f"widen the palette: {generator.name} needs {MINIMUM_TRAINING_SIZE} to train",
         )
     compositions |= _confirmed(session, campaign)
+    own = _own_alloys(campaign)
+    compositions |= {c for c in own.compositions if set(c.elements) <= set(palette.elements)}
     ordered = sorted(compositions, key=lambda c: c.key)
     fractions = np.array([c.fraction_vector(palette.elements) for c in ordered])
     names = tuple(campaign.strategy.conditions)
+    closed_form = tuple(name for name in names if name in PREDICTED_PROPERTIES)
 
     def predicted(x: FloatArray) -> FloatArray:
-        values = predict_array(x, palette.elements, names)
-        return np.column_stack([values[name] for name in names])
+        values = predict_array(x, palette.elements, closed_form)
+        return np.column_stack([values[name] for name in closed_form])
 
+    known = _known_numbers(session, ordered, [n for n in names if n not in closed_form], own)
+    if closed_form:
+        known |= dict(zip(closed_form, predicted(fractions).T, strict=True))
     return TrainingData(
         elements=palette.elements,
         fractions=fractions,
-        conditions=predicted(fractions),
+        conditions=np.column_stack([known[name] for name in names]),
         condition_names=names,
-        reference=predicted,
+        closed_form=closed_form,
+        reference=predicted if closed_form == names else None,
     )
+
+
+def _own_alloys(campaign: Campaign) -> AlloyTable:
+    """The table that the campaign names, an empty one if it names none."""
+    if campaign.strategy.data is None:
+        return AlloyTable((), {})
+    table = read_alloy_table(campaign.strategy.data, field="strategy.data")
+    for name in campaign.strategy.conditions:
+        if name not in PROPERTIES and name not in table.columns:
+            raise InputError(
+                "strategy.conditions",
+                name,
+                f"is neither of the vocabulary nor a column of {campaign.strategy.data}",
+                f"use columns of it ({', '.join(table.columns)}), or see `hea-loop doctor --properties`",
+            )
+    return table
+
+
+def _known_numbers(
+    session: Session, compositions: Sequence[Composition], names: Sequence[str], own: AlloyTable
+) -> dict[str, FloatArray]:
+    """Values of properties that only data can tell, NaN where nobody has one.
+
+    A campaign's own table decides over the store; of the store's values the one of the highest fidelity, without a
+    temperature or at room temperature. Predictions are no data.
+    """
+    values: dict[str, list[KnownValue]] = {}
+    listed = [name for name in names if name in PROPERTIES]
+    if listed:
+        rows = session.execute(
+            select(
+                models.Material.key,
+                models.DataPoint.property,
+                models.DataPoint.value,
+                models.DataPoint.fidelity,
+                models.DataPoint.temperature_K,
+            )
+            .join(models.DataPoint, models.DataPoint.material_id == models.Material.id)
+            .where(
+                models.DataPoint.property.in_(listed),
+                models.DataPoint.fidelity != "prediction",
+                models.DataPoint.superseded_by.is_(None),
+                models.DataPoint.value.is_not(None),
+            )
+            .order_by(models.Material.key, models.DataPoint.property, models.DataPoint.source)
+        )
+        for key, *value in rows:
+            values.setdefault(key, []).append(KnownValue(*value))
+
+    def number(composition: Composition, name: str) -> float:
+        stated = own.value(composition, name)
+        if np.isfinite(stated):
+            return stated
+        found = decisive_value(values.get(composition.key, ()), name)
+        return np.nan if found is None else found.value
+
+    return {name: np.array([number(c, name) for c in compositions]) for name in names}
 
 
 def _confirmed(session: Session, campaign: Campaign) -> set[Composition]:
@@ -152,6 +221,29 @@ def known_compositions(session: Session) -> list[Composition]:
         Composition.from_key(key)
         for key in session.scalars(select(models.Material.key).order_by(models.Material.key))
     ]
+
+
+def pending_compositions(session: Session, campaign_id: int, *, besides: int) -> list[Composition]:
+    """Candidates of a campaign's other iterations whose answers are still awaited, in the order of their keys.
+
+    Args:
+        session: A session of the store.
+        campaign_id: Row of the campaign.
+        besides: Row of the iteration that is left out.
+    """
+    keys = session.scalars(
+        select(models.Material.key)
+        .join(models.Candidate, models.Candidate.material_id == models.Material.id)
+        .join(models.Iteration, models.Candidate.iteration_id == models.Iteration.id)
+        .where(
+            models.Iteration.campaign_id == campaign_id,
+            models.Iteration.id != besides,
+            models.Candidate.state.in_(("proposed", "queued", "approved", "validating")),
+        )
+        .distinct()
+        .order_by(models.Material.key)
+    )
+    return [Composition.from_key(key) for key in keys]
 
 
 def known_answers(session: Session, campaign: Campaign) -> tuple[FloatArray, list[list[KnownValue]]]:

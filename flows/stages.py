@@ -33,6 +33,7 @@ from flows.planning import (
     calphad_settings,
     known_answers,
     known_compositions,
+    pending_compositions,
     training_data,
 )
 from flows.progress import ProgressEvent, emit
@@ -42,7 +43,9 @@ from hea_loop.composition import Composition
 from hea_loop.errors import HeaLoopError
 from hea_loop.generators import conditions_for_targets, generator_from_checkpoint, generator_named
 from hea_loop.generators.collapse import collapse_words
+from hea_loop.objectives import optimisation
 from hea_loop.seeds import derived_generator, derived_seed
+from hea_loop.selection import improved_candidates
 from hea_loop.selection import select as select_candidates
 from hea_loop.surrogate import fit_surrogate
 from validators.calphad import CalphadSettings
@@ -118,24 +121,38 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
         data = training_data(session, campaign, generator)
         known = known_compositions(session)
         answers = known_answers(session, campaign)
+        pending = pending_compositions(session, campaign_id, besides=iteration_id)
         left = request.budget - jobs_created(session, campaign_id, request.validator)
     size = min(campaign.batch_size, left)
     conditions = conditions_for_targets(
         data,
-        {name: (t.min, t.max) for name, t in campaign.targets.items()},
+        {name: (t.min, t.max) for name, t in (campaign.strategy.wanted | campaign.targets).items()},
         campaign.strategy.oversample * size,
         derived_generator(campaign.seed, number, "conditions"),
     )
     generated = palette.snap(
-        generator.generate(conditions, seed=derived_seed(campaign.seed, number, "generation"))
+        generator.generate(
+            conditions, seed=derived_seed(campaign.seed, number, "generation"), palette=palette
+        )
     )
-    selection = select_candidates(
+    surrogate = fit_surrogate(campaign, palette.elements, *answers)
+    optimised = optimisation(campaign, *answers, derived_seed(campaign.seed, number, "objectives"))
+    better = improved_candidates(
         generated,
         campaign,
+        surrogate,
+        rng=derived_generator(campaign.seed, number, "improvement"),
+        optimised=optimised,
+    )
+    selection = select_candidates(
+        [*generated, *better],
+        campaign,
         known,
-        fit_surrogate(campaign, palette.elements, *answers),
+        surrogate,
         number=size,
         rng=derived_generator(campaign.seed, number, "selection"),
+        pending=pending,
+        optimised=optimised,
     )
     get_run_logger().info("selection: %s", selection.report)
     if selection.report.short:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -157,6 +157,8 @@ class CalphadValidator(_Part):
     """Take binaries that the database does not describe as ideal solutions, in place of refusing the palette."""
     processing: str = "as cast"
     """State of the material that a target on ``single_phase_bcc_probability`` is for; of no other effect."""
+    cost: Annotated[Number, Field(gt=0)] = 1.0
+    """Cost of one answer, in a unit shared by all validators: decides what is sent where."""
 
 
 class Validators(_Part):
@@ -171,27 +173,47 @@ class StrategyChoice(_Part):
     name: str = "cgan-2021"
     options: dict[str, Any] = {}
     """Options of that strategy, checked by it."""
-    conditions: Annotated[list[str], Field(min_length=1)] = ["shear_modulus", "fracture_toughness_rice"]
-    """Predicted properties that the generator is conditioned on; the default is the seed's."""
+    conditions: Annotated[list[str], Field(min_length=1)] = []
+    """Properties that the generator is conditioned on: of the vocabulary, or columns of ``data``. The default is the
+    campaign's targets that a prediction decides (the seed's two where there is none)."""
+    wanted: dict[str, Target] = {}
+    """Intervals asked of the generator on conditions that are no targets: nothing judges them."""
+    data: str | None = None
+    """Path of a CSV of alloys of yours (relative to the campaign file): a column ``composition``, and numbers in
+    columns of any names. The generator learns from them too."""
     oversample: Annotated[Count, Field(ge=1, le=1000)] = 40
     """Generated compositions per candidate that selection keeps."""
+    diversity: Fraction = 0.1
+    """Share of the strategy's candidates from combinations of elements that the batch has not yet."""
 
     @field_validator("conditions")
     @classmethod
-    def _predictable(cls, value: list[str]) -> list[str]:
-        from hea_loop.prediction import PREDICTED_PROPERTIES
-
-        for name in value:
-            if name not in PREDICTED_PROPERTIES:
-                raise InputError(
-                    "strategy.conditions",
-                    name,
-                    "is not predicted",
-                    f"use some of {', '.join(PREDICTED_PROPERTIES)}",
-                )
+    def _different(cls, value: list[str]) -> list[str]:
         if len(set(value)) != len(value):
             raise ValueError("names a property twice")
         return value
+
+    @model_validator(mode="after")
+    def _conditions_exist(self) -> Self:
+        for name in self.conditions:
+            if self.data is None or name in PROPERTIES:
+                _require_number(name, "strategy.conditions")
+        for name in self.wanted:
+            if name not in self.conditions:
+                raise InputError(
+                    f"strategy.wanted.{name}",
+                    name,
+                    "is not among strategy.conditions",
+                    "add it there, or remove it here",
+                )
+        return self
+
+
+def _require_number(name: str, field: str) -> None:
+    """Refuse what is not a number of the vocabulary."""
+    entry = property_named(name, field=field)
+    if entry.is_text or entry.is_verdict:
+        raise InputError(field, name, "is no number", "name a property that has a unit")
 
 
 class StopRules(_Part):
@@ -205,6 +227,9 @@ class StopRules(_Part):
     """Stop after so many iterations whose hit rate did not exceed the best before."""
 
 
+_SEED_CONDITIONS: Final = ("shear_modulus", "fracture_toughness_rice")
+"""What the seed conditions on, where the campaign has no target that a prediction decides."""
+
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 
@@ -217,6 +242,8 @@ class Campaign(_Part):
     palette: PaletteSpec
     targets: dict[str, Target] = {}
     verdicts: dict[str, Verdict] = {}
+    objectives: dict[str, Literal["maximize", "minimize"]] = {}
+    """Properties to make as large or as small as possible under the targets and verdicts."""
     validators: Validators
     strategy: StrategyChoice = StrategyChoice()
     iterations: Annotated[Count, Field(ge=1, le=1000)] = 5
@@ -231,6 +258,22 @@ class Campaign(_Part):
     stop: StopRules = StopRules()
     feasibility: Literal["refuse", "warn"] = "refuse"
     """Whether a campaign is refused whose predicted targets no composition of the palette meets."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _conditions_are_the_targets(cls, data: Any) -> Any:
+        """Write the default conditions out, so that the stored specification says what was meant."""
+        from hea_loop.prediction import PREDICTED_PROPERTIES
+
+        if not isinstance(data, dict) or not isinstance(targets := data.get("targets") or {}, dict):
+            return data
+        strategy = data.get("strategy", {})
+        if isinstance(strategy, StrategyChoice):
+            strategy = strategy.model_dump(exclude_unset=True)
+        if not isinstance(strategy, dict) or "conditions" in strategy:
+            return data
+        predicted = [name for name in PREDICTED_PROPERTIES if name in targets]
+        return {**data, "strategy": {**strategy, "conditions": predicted or list(_SEED_CONDITIONS)}}
 
     @field_validator("targets")
     @classmethod
@@ -259,6 +302,13 @@ class Campaign(_Part):
                 )
         return value
 
+    @field_validator("objectives")
+    @classmethod
+    def _known_objectives(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            _require_number(name, f"objectives.{name}")
+        return value
+
     @model_validator(mode="after")
     def _something_to_do(self) -> Self:
         if not self.targets and not self.verdicts:
@@ -275,21 +325,26 @@ class Campaign(_Part):
         from hea_loop.prediction import PREDICTED_PROPERTIES
 
         answered = (*PREDICTED_PROPERTIES, *CALPHAD_TARGETS)
-        for name in self.targets:
-            if name not in answered:
-                raise InputError(
-                    f"targets.{name}",
-                    name,
-                    "is answered by no prediction and no validator of the campaign",
-                    f"set targets on {', '.join(answered)}",
-                )
-        if not self.verdicts and not set(self.targets) & set(CALPHAD_TARGETS):
+        for field, names in (("targets", self.targets), ("objectives", self.objectives)):
+            for name in names:
+                if name not in answered:
+                    raise InputError(
+                        f"{field}.{name}",
+                        name,
+                        "is answered by no prediction and no validator of the campaign",
+                        f"set {field} on {', '.join(answered)}",
+                    )
+        if not self.verdicts and not {*self.targets, *self.objectives} & set(CALPHAD_TARGETS):
             raise InputError(
                 "validators.calphad",
                 "calphad",
                 "has nothing to answer",
                 f"add verdicts.single_phase_bcc, or a target on {', '.join(CALPHAD_TARGETS)}",
             )
+
+    def questions(self) -> tuple[str, ...]:
+        """Numbers that validators have to answer: in targets and objectives, in the order of the vocabulary."""
+        return tuple(name for name in CALPHAD_TARGETS if name in self.targets or name in self.objectives)
 
     def design_space(self) -> Palette:
         """The palette as a set of compositions."""
@@ -411,15 +466,21 @@ def load_campaign(path: str | Path) -> Campaign:
             "campaign", str(path), f"is not valid YAML ({first[:160]})", "mend the file at that line"
         ) from None
     campaign = parse_campaign(data, source=str(path))
-    calphad = campaign.validators.calphad
+    return _with_absolute_paths(campaign, where.parent)
+
+
+def _with_absolute_paths(campaign: Campaign, folder: Path) -> Campaign:
+    """Take relative paths in a campaign from the folder of its file."""
+    calphad, own = campaign.validators.calphad, campaign.strategy.data
     if (
         calphad is not None
         and calphad.database.lower().endswith(".tdb")
         and not Path(calphad.database).is_absolute()
     ):
-        absolute = str((where.parent / calphad.database).resolve())
-        changed = calphad.model_copy(update={"database": absolute})
-        campaign = campaign.model_copy(
-            update={"validators": campaign.validators.model_copy(update={"calphad": changed})}
-        )
+        changed = calphad.model_copy(update={"database": str((folder / calphad.database).resolve())})
+        validators = campaign.validators.model_copy(update={"calphad": changed})
+        campaign = campaign.model_copy(update={"validators": validators})
+    if own is not None and not Path(own).is_absolute():
+        strategy = campaign.strategy.model_copy(update={"data": str((folder / own).resolve())})
+        campaign = campaign.model_copy(update={"strategy": strategy})
     return campaign

@@ -4,8 +4,9 @@ Ranked by the probability that every target and verdict holds. Targets that a pr
 beforehand (the linear combination is deterministic, and a candidate is judged by the very same number), so
 they count one inside their interval and zero outside; what validators decide comes from the surrogate.
 Near-duplicates of known materials and of each other are kept out, and within one batch a candidate close to a
-chosen one counts less, so that a batch asks different questions. A share of uniform random compositions comes
-last, unfiltered by any prediction: it measures the base rate.
+chosen one counts less, so that a batch asks different questions (see
+:mod:`hea_loop.acquisition.batch`). A share of uniform random compositions comes last, unfiltered by any
+prediction: it measures the base rate.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
+from hea_loop.acquisition import Interval, choose_batch, climb, improve, log_probability_all, nearest_distance
+from hea_loop.acquisition.distance import FLOAT_NOISE
 from hea_loop.campaign import Campaign, Target
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
@@ -25,10 +29,15 @@ from hea_loop.palette import Palette
 from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
 from hea_loop.surrogate import Surrogate
 
+if TYPE_CHECKING:
+    from hea_loop.acquisition.optimising import ObjectiveScore
+    from hea_loop.objectives import Optimisation
+
 __all__ = [
     "Selected",
     "Selection",
     "SelectionReport",
+    "improved_candidates",
     "nearest_distance",
     "number_at_random",
     "predicted_violation",
@@ -37,16 +46,16 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-_SPREAD: Final = 3.0
-"""A candidate nearer than this many minimum distances to a chosen one counts less, in proportion."""
-
 _RANDOM_TRIES: Final = 1000
 """Draws in a row that only give known materials before the random share is given up as exhausted."""
 
-_FLOAT_NOISE: Final = 2.5e-4
-"""A quarter of the smallest step of a distance: parts are exact, their differences in floats are not."""
+_IMPROVED: Final = 200
+"""Candidates of the pool that are improved."""
 
-_ROWS_AT_ONCE: Final = 256  # bounds the distance table to 256 x known x elements numbers
+_STEPS: Final = 40
+"""Moves tried of each."""
+
+_SOFTNESS: Final = 0.01  # of a target's width: how far beyond an edge a prediction still counts for something
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,29 +122,6 @@ def number_at_random(number: int, share: float) -> int:
     return min(number, max(1, math.floor(share * number + 0.5)))
 
 
-def nearest_distance(one: Array, other: Array) -> Array:
-    """Total-variation distance of each row to its nearest row of another array.
-
-    Args:
-        one: ``n x m`` atomic fractions.
-        other: ``k x m`` atomic fractions, rows may sum to less than one (what is missing are other elements).
-
-    Returns:
-        ``n`` distances from 0 to 1; infinite where ``k`` is zero.
-    """
-    if len(other) == 0:
-        return np.full(len(one), np.inf)
-    out = np.empty(len(one))
-    outside = 1 - other.sum(axis=1)  # fraction in elements that are no columns: all of it has to be exchanged
-    for start in range(0, len(one), _ROWS_AT_ONCE):
-        block = one[start : start + _ROWS_AT_ONCE]
-        total = np.zeros((len(block), len(other)))
-        for column in range(one.shape[1]):
-            total += np.abs(block[:, None, column] - other[None, :, column])
-        out[start : start + _ROWS_AT_ONCE] = (0.5 * (total + outside)).min(axis=1)
-    return out
-
-
 def predicted_violation(
     fractions: Array, elements: Sequence[str], targets: dict[str, Target]
 ) -> tuple[Array, dict[str, Array]]:
@@ -171,12 +157,14 @@ def select(
     *,
     number: int,
     rng: np.random.Generator,
+    pending: Sequence[Composition] = (),
+    optimised: Optimisation | None = None,
 ) -> Selection:
     """Choose a batch.
 
-    Greedy: the next is the one with the largest probability times min(1, d / 3 d_min), d its distance to the
-    nearest chosen one and d_min the campaign's minimum distance. When none inside the predicted targets is
-    left, those outside follow by how little they miss them.
+    Those inside the predicted targets by :func:`hea_loop.acquisition.choose_batch`: greedy by probability, given what
+    is chosen and pending, with the campaign's minimum distance and its share of other combinations of elements.
+    When none inside is left, those outside follow by how little they miss the predicted targets.
 
     Args:
         candidates: Generated compositions; duplicates and those outside the palette are passed over.
@@ -185,7 +173,10 @@ def select(
             are allowed.
         surrogate: What the validators will answer; its elements are the palette's.
         number: Size of the batch, the random share included.
-        rng: Draws the random share and nothing else; the same state gives the same batch.
+        rng: Draws the random share, and ties by a stream of its own; the same state gives the same batch.
+        pending: Of the known ones those whose answers are still awaited.
+        optimised: What a campaign with objectives rests on; as soon as there is a hit to improve upon, the
+            expected improvement counts besides the probability.
 
     Raises:
         InputError: The surrogate's elements are not the palette's, or a negative number.
@@ -203,20 +194,32 @@ def select(
     far = nearest_distance(fractions, _rows(known, palette))
     taken = set(known)
     free = np.array([c not in taken for c in distinct], dtype=bool)
-    free &= far >= campaign.minimum_distance - _FLOAT_NOISE
+    free &= far >= campaign.minimum_distance - FLOAT_NOISE
     pool = [c for c, keep in zip(distinct, free, strict=True) if keep]
     fractions = fractions[free]
 
     violation, _ = predicted_violation(fractions, palette.elements, campaign.targets)
     inside = violation <= 0
-    probability = surrogate.probability(fractions) if pool else np.empty(0)
-    chosen = _greedy(fractions, probability, violation, number - at_random, campaign.minimum_distance)
+    within = np.flatnonzero(inside)
+    chosen = within[
+        _choose(
+            fractions[within],
+            _Questions(surrogate, campaign),
+            number - at_random,
+            rng.spawn(1)[0],
+            _rows(pending, palette),
+            optimised,
+        )
+    ].tolist()
+    chosen += _least_misses(
+        fractions, violation, chosen, number - at_random - len(chosen), campaign.minimum_distance
+    )
     strategy = [pool[i] for i in chosen]
     drawn = _random_share(palette, taken | set(strategy), at_random, rng)
 
     rows = _rows([*strategy, *drawn], palette)
     selected = _describe([*strategy, *drawn], rows, len(strategy), campaign, surrogate)
-    left_over = nearest_distance(fractions, fractions[chosen]) < campaign.minimum_distance - _FLOAT_NOISE
+    left_over = nearest_distance(fractions, fractions[chosen]) < campaign.minimum_distance - FLOAT_NOISE
     near_chosen = int(left_over.sum()) - len(chosen) if campaign.minimum_distance > 0 else 0
     report = SelectionReport(
         generated=len(candidates),
@@ -237,29 +240,145 @@ def _rows(compositions: Sequence[Composition], palette: Palette) -> Array:
     return np.array(rows, dtype=float).reshape(-1, len(palette.elements))
 
 
-def _greedy(
-    fractions: Array, probability: Array, violation: Array, number: int, minimum_distance: float
+def improved_candidates(
+    candidates: Sequence[Composition],
+    campaign: Campaign,
+    surrogate: Surrogate,
+    *,
+    rng: np.random.Generator,
+    number: int = _IMPROVED,
+    steps: int = _STEPS,
+    optimised: Optimisation | None = None,
+) -> list[Composition]:
+    """Climb the probability that all holds from the best of the generated compositions.
+
+    With objectives, and a hit to improve upon, what is climbed is the expected improvement times that probability,
+    from the hits as well.
+
+    Args:
+        candidates: Generated compositions; those outside the palette are passed over.
+        campaign: Targets, verdicts and palette.
+        surrogate: What the validators will answer.
+        rng: Draws the moves.
+        number: How many of them climb, the likeliest.
+        steps: Moves tried of each.
+        optimised: What a campaign with objectives rests on.
+
+    Returns:
+        What came of them, in the palette, without those that are candidates already.
+    """
+    palette = campaign.design_space()
+    distinct = [c for c in dict.fromkeys(candidates) if palette.contains(c)]
+    if not distinct:
+        return []
+    questions, intervals = _Questions(surrogate, campaign), _intervals(campaign)
+    rows = _rows(distinct, palette)
+    improvement = _improvement(optimised, rows[:0])
+
+    def score(x: Array) -> Array:
+        likely = log_probability_all(questions.predict(x), intervals, softness=_SOFTNESS)
+        return likely if improvement is None else likely + improvement.log_improvement(x)
+
+    best = rows[np.argsort(-score(rows), kind="stable")[:number]]
+    if improvement is None or optimised is None:
+        climbed = improve(best, questions, intervals, palette, rng, steps)
+    else:
+        inside = [palette.contains(Composition.from_fractions(palette.elements, h)) for h in optimised.hits]
+        climbed = climb(np.vstack([best, optimised.hits[inside]]), score, palette, rng, steps)
+    found = [Composition.from_fractions(palette.elements, row.tolist()) for row in climbed]
+    return [c for c in dict.fromkeys(found) if c not in set(distinct)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    """What predictions and validators will say, each as a normal law, for the acquisition.
+
+    A prediction is known exactly. A verdict that holds with probability p is a latent number with a standard
+    deviation of one and the mean for which it is above zero with just that probability.
+    """
+
+    surrogate: Surrogate
+    campaign: Campaign
+
+    def predict(self, fractions: Array) -> dict[str, tuple[Array, Array]]:
+        _, values = predicted_violation(fractions, self.surrogate.elements, self.campaign.targets)
+        exact = np.zeros(len(fractions))
+        out = {name: (value, exact) for name, value in values.items()}
+        for name, estimate in self.surrogate.estimates(fractions).items():
+            out[name] = (estimate.mean, estimate.sigma)
+        for name, yes in self.surrogate.verdict_probability(fractions).items():
+            latent = ndtri(np.clip(yes, 1e-300, 1 - 1e-16))
+            out[name] = (np.asarray(latent, dtype=float), np.ones(len(fractions)))
+        return out
+
+    def condition_on_pending(self, fractions: Array) -> _Questions:
+        return replace(self, surrogate=self.surrogate.condition_on_pending(fractions))
+
+
+def _intervals(campaign: Campaign) -> tuple[Interval, ...]:
+    targets = [Interval(name, target.min, target.max) for name, target in campaign.targets.items()]
+    return (*targets, *(Interval(name, 0.0, None) for name in campaign.verdicts))
+
+
+def _choose(
+    fractions: Array,
+    questions: _Questions,
+    number: int,
+    rng: np.random.Generator,
+    pending: Array,
+    optimised: Optimisation | None,
+) -> NDArray[np.int64]:
+    """Indices of the strategy's share among those inside the predicted targets."""
+    campaign = questions.campaign
+    intervals = _intervals(campaign)
+    score = _improvement(optimised, pending)
+    if score is None:
+        return choose_batch(
+            fractions,
+            questions,
+            intervals,
+            number=number,
+            rng=rng,
+            pending=pending,
+            minimum_distance=campaign.minimum_distance,
+            diversity=campaign.strategy.diversity,
+        )
+    from hea_loop.acquisition.optimising import choose_optimising
+
+    return choose_optimising(
+        fractions,
+        log_probability_all(questions.predict(fractions), intervals),
+        score,
+        number=number,
+        pending=pending,
+        minimum_distance=campaign.minimum_distance,
+    )
+
+
+def _improvement(optimised: Optimisation | None, pending: Array) -> ObjectiveScore | None:
+    if optimised is None:
+        return None
+    from hea_loop.acquisition.optimising import objective_score
+
+    return objective_score(optimised.objectives, optimised.hits, seed=optimised.seed, pending=pending)
+
+
+def _least_misses(
+    fractions: Array, violation: Array, chosen: Sequence[int], number: int, minimum_distance: float
 ) -> list[int]:
-    """Indices of the chosen, best first; fewer than ``number`` when all others are too near."""
-    inside = violation <= 0
-    nearest = np.full(len(fractions), np.inf)
-    open_ = np.ones(len(fractions), dtype=bool)
-    chosen: list[int] = []
-    while len(chosen) < number and open_.any():
-        if minimum_distance > 0:
-            diversity = np.minimum(1.0, nearest / (_SPREAD * minimum_distance))
-        else:
-            diversity = np.ones(len(fractions))
-        tier = open_ & inside if (open_ & inside).any() else open_
-        # outside the targets nothing hits: there the smallest miss comes first, and probability is no matter
-        worth = np.where(inside, probability, 1 / (1 + violation)) * diversity
-        best = int(np.argmax(np.where(tier, worth, -1.0)))
-        chosen.append(best)
-        distance = 0.5 * np.abs(fractions - fractions[best]).sum(axis=1)
-        nearest = np.minimum(nearest, distance)
-        open_ &= distance >= max(minimum_distance - _FLOAT_NOISE, 0.0)
-        open_[best] = False
-    return chosen
+    """Those outside the predicted targets, the smallest miss first: no hits, whatever else they are."""
+    out: list[int] = []
+    outside = violation > 0
+    least = max(minimum_distance, 0.0) - FLOAT_NOISE
+    open_ = outside & (nearest_distance(fractions, fractions[list(chosen)]) >= least)
+    for i in np.argsort(violation, kind="stable"):
+        if len(out) >= number:
+            break
+        if open_[i]:
+            out.append(int(i))
+            open_ &= 0.5 * np.abs(fractions - fractions[i]).sum(axis=1) >= least
+            open_[i] = False
+    return out
 
 
 def _random_share(

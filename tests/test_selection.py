@@ -12,7 +12,13 @@ from hea_loop.composition import RESOLUTION, Composition
 from hea_loop.errors import InputError
 from hea_loop.prediction import predict_array
 from hea_loop.scoring import KnownValue
-from hea_loop.selection import nearest_distance, number_at_random, predicted_violation, select
+from hea_loop.selection import (
+    improved_candidates,
+    nearest_distance,
+    number_at_random,
+    predicted_violation,
+    select,
+)
 from hea_loop.surrogate import Surrogate, fit_surrogate
 
 ELEMENTS = ("Mo", "Nb", "Ti", "V")
@@ -225,3 +231,33 @@ def test_array_distances_are_those_of_compositions(seed):
     others = np.array([[c.fractions.get(e, 0.0) for e in ELEMENTS] for c in [*other, foreign]])
     expected = [min(a.distance(b) for b in [*other, foreign]) for a in one]
     assert nearest_distance(rows, others) == pytest.approx(expected, abs=1e-12)
+
+
+def test_jobs_that_wait_for_their_answers_are_kept_away_from():
+    spec = campaign(targets={}, random_share=0, minimum_distance=0.1)
+    alloys = sample(spec, 200)
+    waiting = sample(spec, 3, seed=4)
+    made = select(alloys, spec, waiting, ignorant(spec), number=10, rng=rng(), pending=waiting)
+    assert min(a.distance(b) for a in chosen_by(made, "strategy") for b in waiting) >= 0.1
+
+
+def test_candidates_outside_every_predicted_target_are_improved_into_them():
+    spec = campaign(targets={"density": {"max": 6.0}})
+    alloys = [
+        c for c in sample(spec, 300) if predicted_violation(rows_of([c]), ELEMENTS, spec.targets)[0] > 0.05
+    ]
+    better = improved_candidates(alloys, spec, ignorant(spec), rng=rng(), number=40, steps=60)
+    assert not set(better) & set(alloys)
+    assert all(spec.design_space().contains(c) for c in better)
+    assert (predicted_violation(rows_of(better), ELEMENTS, spec.targets)[0] <= 0).mean() > 0.5
+    assert improved_candidates([], spec, ignorant(spec), rng=rng()) == []
+
+
+def test_the_share_of_other_element_sets_is_kept():
+    spec = campaign(targets={"density": {"max": 7.0}}, random_share=0, strategy={"diversity": 0.8})
+    made = select(sample(spec, 400), spec, [], ignorant(spec), number=10, rng=rng())
+    assert len({s.composition.elements for s in made.selected}) >= 8
+
+
+def rows_of(compositions) -> np.ndarray:
+    return np.array([c.fraction_vector(ELEMENTS) for c in compositions])

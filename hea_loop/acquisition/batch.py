@@ -27,7 +27,7 @@ from hea_loop.acquisition.distance import FLOAT_NOISE, element_sets, nearest_dis
 from hea_loop.acquisition.probability import Interval, Predictions, log_probability_all
 from hea_loop.errors import InputError
 
-__all__ = ["BatchSurrogate", "choose_batch"]
+__all__ = ["BatchSurrogate", "CandidatePool", "choose_batch"]
 
 Array = NDArray[np.float64]
 
@@ -106,7 +106,7 @@ def choose_batch(
     waiting = np.empty((0, rows.shape[1])) if pending is None else np.asarray(pending, dtype=float)
     taken = np.empty((0, rows.shape[1])) if known is None else np.asarray(known, dtype=float)
     at_random = math.floor(random_share * number + 0.5)
-    pool = _Pool(rows, minimum_distance, waiting)
+    pool = CandidatePool(rows, minimum_distance, waiting)
     pool.close_near(taken)
     chosen = _greedy(
         pool,
@@ -154,8 +154,18 @@ def _checked(
 
 
 @dataclass(slots=True)
-class _Pool:
-    """The candidates that may still be chosen, and how far each lies from what is chosen or pending."""
+class CandidatePool:
+    """The candidates that may still be chosen, and how far each lies from what is chosen or pending.
+
+    Attributes:
+        rows: ``n x m`` fractions.
+        minimum_distance: Least distance among the chosen.
+        pending: ``k x m`` fractions that wait for answers.
+        open: Which may still be chosen.
+        nearest: Distance of each to the nearest chosen or pending one.
+        sets: Which elements each is made of.
+        used: Element sets of the chosen and the pending.
+    """
 
     rows: Array
     minimum_distance: float
@@ -175,6 +185,7 @@ class _Pool:
             self.close_near(self.pending)
 
     def close_near(self, others: Array) -> None:
+        """Leave out what is nearer than the minimum distance to any of these ``k x m`` fractions."""
         if len(others) and len(self.rows):
             # without a minimum distance only what is the very same is left out
             self.open &= nearest_distance(self.rows, others) >= self._least()
@@ -183,6 +194,7 @@ class _Pool:
         return max(self.minimum_distance - FLOAT_NOISE, FLOAT_NOISE)
 
     def take(self, index: int) -> None:
+        """Choose one, and leave out what is too near to it."""
         distance = 0.5 * np.abs(self.rows - self.rows[index]).sum(axis=1)
         self.nearest = np.minimum(self.nearest, distance)
         self.open &= distance >= self._least()
@@ -197,11 +209,12 @@ class _Pool:
         return np.log(np.maximum(share, 1e-12))
 
     def unused(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these candidates have an element set that nothing chosen or pending has."""
         return np.array([self.sets[i] not in self.used for i in rows], dtype=bool)
 
 
 def _greedy(
-    pool: _Pool,
+    pool: CandidatePool,
     surrogate: BatchSurrogate,
     intervals: Sequence[Interval],
     *,
@@ -260,7 +273,7 @@ def _scores(surrogate: BatchSurrogate, rows: Array, intervals: Sequence[Interval
 
 
 def _shortlist(
-    order: NDArray[np.int64], scores: tuple[Array, Array], pool: _Pool, log_costs: Array
+    order: NDArray[np.int64], scores: tuple[Array, Array], pool: CandidatePool, log_costs: Array
 ) -> tuple[NDArray[np.int64], tuple[Array, Array]]:
     """The best by either ranking, and the best of every element set."""
     if len(order) <= _SHORTLIST:

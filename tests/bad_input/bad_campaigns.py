@@ -57,6 +57,41 @@ FAULTS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
         ("targets.density.maximum", "9", "did you mean max"),
     ),
     "misspelt validator": (changed(("validators", "calphd"), {"budget": 3}), ("calphd", "calphad")),
+    "objective in another word": (
+        changed(("objectives",), {"solidus": "upwards"}),
+        ("objectives.solidus", "upwards", "maximize"),
+    ),
+    "objective of no known property": (
+        changed(("objectives",), {"solidsu": "maximize"}),
+        ("objectives.solidsu", "did you mean solidus"),
+    ),
+    "objective that nobody answers": (
+        changed(("objectives",), {"hardness": "maximize"}),
+        ("objectives.hardness", "answered by no prediction"),
+    ),
+    "objective on a verdict": (
+        changed(("objectives",), {"single_phase_bcc": "maximize"}),
+        ("objectives.single_phase_bcc", "is no number"),
+    ),
+    "objectives as a list": (changed(("objectives",), ["solidus"]), ("objectives", "solidus")),
+    "cost of nothing": (
+        changed(("validators", "calphad", "cost"), 0),
+        ("validators.calphad.cost", "0", "greater than 0"),
+    ),
+    "cost below zero": (changed(("validators", "calphad", "cost"), -2), ("validators.calphad.cost", "-2")),
+    "diversity above one": (changed(("strategy", "diversity"), 1.5), ("strategy.diversity", "1.5")),
+    "wanted of no condition": (
+        changed(("strategy", "wanted"), {"hardness": {"min": 300}}),
+        ("strategy.wanted.hardness", "is not among strategy.conditions"),
+    ),
+    "condition that is a label": (
+        changed(("strategy", "conditions"), ["phases_observed"]),
+        ("strategy.conditions", "phases_observed", "is no number"),
+    ),
+    "own data that are not there": (
+        changed(("strategy", "data"), "/nowhere/alloys.csv"),
+        ("strategy.data", "/nowhere/alloys.csv", "cannot be read"),
+    ),
     "no name": (without("name"), ("name", "is missing")),
     "empty name": (changed(("name",), ""), ("name", "''")),
     "name with a slash": (changed(("name",), "../up"), ("name", "'../up'")),
