@@ -45,7 +45,7 @@ def environment(*packages: str) -> dict[str, Any]:
             found[name] = "not installed"
     return {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", *sys.orig_argv[1:]]),
+        "command": _command(),
         "commit": _commit(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_processor()}",
         "python": platform.python_version(),
@@ -53,6 +53,14 @@ def environment(*packages: str) -> dict[str, Any]:
         "load_average_1_min": round(os.getloadavg()[0], 2),
         "versions": found,
     }
+
+
+def _command() -> str:
+    """The command line, less the file it writes to: that is this machine's own affair."""
+    words = ["python", *sys.orig_argv[1:]]
+    return " ".join(
+        word for k, word in enumerate(words) if word != "--out" and (k == 0 or words[k - 1] != "--out")
+    )
 
 
 def _processor() -> str:
