@@ -34,7 +34,7 @@ def calculate(directory: JobDirectory) -> Outcome:
     try:
         from validators.atomistic.engine import engine_for
         from validators.atomistic.specification import JobSpec
-        from validators.atomistic.workflows import run_workflow
+        from validators.atomistic.workflows.running import run_workflow
 
         spec = JobSpec.from_json(dict(directory.order().spec))
         directory.calculation.mkdir(exist_ok=True)

@@ -20,10 +20,11 @@ import math
 import os
 import re
 import secrets
+import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -309,14 +310,19 @@ class JobDirectory:
         """What the calculation printed."""
         return self.path / "calculation.log"
 
-    def write(self, order: JobOrder) -> None:
+    def write(self, order: JobOrder, earlier: Sequence[Path] = ()) -> None:
         """Make the directory; the same order again changes nothing.
 
+        Args:
+            order: What is asked.
+            earlier: Directories of earlier attempts: the evaluations they finished need not be computed again.
+
         Raises:
-            InputError: Something else is there.
+            InputError: Something else is there, or it cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._carry_over(earlier)
             written = self._publish("job.json", order.to_json())
         except OSError as error:
             raise InputError(
@@ -327,6 +333,14 @@ class JobDirectory:
             ) from None
         if not written and self.order().job_hash != order.job_hash:
             raise InputError("directory", str(self.path), "holds another job", "name an empty directory")
+
+    def _carry_over(self, earlier: Sequence[Path]) -> None:
+        """Copy finished evaluations; the engine trusts each only as far as its own checksum."""
+        target = self.calculation / "evaluations"
+        for folder in earlier:
+            for file in sorted((folder / "calculation" / "evaluations").glob("*.json")):
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target / file.name)
 
     def order(self) -> JobOrder:
         """What is asked here.
@@ -360,13 +374,22 @@ class JobDirectory:
 
     # -- claims ------------------------------------------------------------------------------------------
 
+    def cancel(self) -> None:
+        """Leave word that nobody is to work here any more: a worker reads it at its next renewal at the latest."""
+        with suppress(OSError):
+            (self.path / "cancelled").touch()
+
+    def is_cancelled(self) -> bool:
+        """Whether that word is here."""
+        return (self.path / "cancelled").exists()
+
     def claim(self, limits: Limits) -> Claim | None:
-        """Become the one that works here; None where somebody lives who does, or a result is there.
+        """Become the one that works here; None where somebody lives who does, or where there is nothing to do.
 
         Raises:
             OSError: The directory cannot be written.
         """
-        while not self.result_file.exists():
+        while not self.result_file.exists() and not self.is_cancelled():
             number = self._last_claim()
             if number and self._holder_lives(number, limits.lease_s):
                 return None
@@ -384,8 +407,8 @@ class JobDirectory:
         return None
 
     def beat(self, claim: Claim) -> bool:
-        """Renew the lease; False where somebody else took over."""
-        if self._last_claim() != claim.number:
+        """Renew the lease; False where somebody else took over, or nobody is to work here any more."""
+        if self._last_claim() != claim.number or self.is_cancelled():
             return False
         with suppress(OSError):  # a beat that fails costs a quarter of the lease; three more fit in
             os.utime(self._beat_file(claim.number))

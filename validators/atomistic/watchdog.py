@@ -23,7 +23,9 @@ _GRACE_S = 2.0
 
 def _session_of(pid: str) -> int:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        )
         return -1 if fields[0] == "Z" else int(fields[3])
     except (OSError, IndexError, ValueError):
         return -1
@@ -32,7 +34,8 @@ def _session_of(pid: str) -> int:
 def _members(session: int) -> list[int]:
     """Processes of a session that live: also those that moved into a process group of their own, as MPI's do."""
     me = os.getpid()
-    return [int(p) for p in os.listdir("/proc") if p.isdigit() and int(p) != me and _session_of(p) == session]
+    names = [entry.name for entry in os.scandir("/proc") if entry.name.isdigit()]
+    return [int(name) for name in names if int(name) != me and _session_of(name) == session]
 
 
 def end_session(session: int, grace_s: float = _GRACE_S) -> None:

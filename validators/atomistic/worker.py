@@ -102,15 +102,23 @@ def _write(directory: JobDirectory, result: JobResult, claim: Claim) -> int:
         directory.publish(result, claim)
     except OSError as error:
         # the room kept for the result is free by now; a text shorter than a workflow's details may still fit
-        lost = Outcome(OutcomeStatus.FAILED, "", message=f"the result could not be written ({error.strerror})")
+        lost = Outcome(
+            OutcomeStatus.FAILED, "", message=f"the result could not be written ({error.strerror})"
+        )
         short = JobResult(result.job_hash, lost, worker=result.worker)
         try:
             directory.publish(short, claim)
         except OSError:
-            print(f"{directory.path}: the result cannot be written: {error.strerror}", file=sys.stderr)
+            _complain(f"{directory.path}: the result cannot be written: {error.strerror}")
             directory.release(claim)
             return _NOT_WRITTEN
     return 0
+
+
+def _complain(text: str) -> None:
+    with suppress(OSError):  # the log may lie on the disk that is full
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def _identity(claim: Claim) -> dict[str, Any]:
@@ -194,7 +202,9 @@ class _Run:
             return Outcome(OutcomeStatus.FAILED, "", message=message, wall_s=wall_s)
 
         if not in_time or (code < 0 and wall_s >= self._limits.wall_s):
-            return failed(f"wall limit: still calculating after {self._limits.wall_s:g} s, and was ended"), False
+            return failed(
+                f"wall limit: still calculating after {self._limits.wall_s:g} s, and was ended"
+            ), False
         if code == 0 and self._answer:
             try:
                 return read_outcome(json.loads(self._answer)), False
@@ -204,7 +214,9 @@ class _Run:
             name = signal.Signals(-code).name
             why = "; out of memory?" if -code == signal.SIGKILL else ""
             return failed(f"the calculation was ended by {name}{why}"), True
-        return failed(f"the calculation ended with exit code {code} and no outcome; see {self._directory.log}"), False
+        return failed(
+            f"the calculation ended with exit code {code} and no outcome; see {self._directory.log}"
+        ), False
 
 
 class _appending:  # noqa: N801 - used like open()
@@ -291,7 +303,7 @@ def main(arguments: list[str] | None = None) -> int:
         if slot is not None:
             slot.close()
     except HeaLoopError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _complain(f"error: {error}")
         return 2
     except _Asked:
         return _ENDED_BY_SIGNAL

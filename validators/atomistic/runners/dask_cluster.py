@@ -97,7 +97,7 @@ class DaskRunner:
         }
 
     def cancel(self, ticket: Ticket) -> None:
-        """Cancel the task; dask cannot stop one that runs, so its worker is ended by its lease and limit."""
+        """Cancel the task; dask cannot stop one that runs, which ends by the word in its directory."""
         with self._client() as client:
             if ticket.label in client.list_datasets():
                 client.get_dataset(ticket.label).cancel()

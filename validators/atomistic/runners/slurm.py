@@ -140,7 +140,9 @@ class SlurmRunner:
         for start in range(0, len(tickets), _AT_ONCE):
             labels = [t.label for t in tickets[start : start + _AT_ONCE]]
             names = ",".join(labels)
-            done = self._run("squeue", "--noheader", "--states=all", "--format=%i|%T|%j|%r", f"--name={names}")
+            done = self._run(
+                "squeue", "--noheader", "--states=all", "--format=%i|%T|%j|%r", f"--name={names}"
+            )
             if done.returncode != 0:
                 raise LostContact(f"squeue: {_last_line(done.stderr)}")
             for line in done.stdout.splitlines():
