@@ -67,7 +67,8 @@ def submit(
         typer.Option("--runner-option", metavar="NAME=VALUE", help="An option of the runner."),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--folder", help="Where directories of jobs go; default is jobs/ at the store.")
+        Path | None,
+        typer.Option("--folder", help="Where directories of jobs go; default is jobs/ at the store."),
     ] = None,
     wall_limit: Annotated[
         float, typer.Option("--wall-limit", metavar="SECONDS", help="After which a calculation is ended.")
@@ -213,12 +214,16 @@ def cancel(ids: Ids, database_url: DatabaseUrl = None, json: Json = False) -> No
 def collect(
     directories: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="DIRECTORY", help="Directories that came back by hand; default looks after all jobs."),
+        typer.Argument(
+            metavar="DIRECTORY", help="Directories that came back by hand; default looks after all jobs."
+        ),
     ] = None,
     *,
     wait: Annotated[
         float,
-        typer.Option("--wait", metavar="SECONDS", min=0, help="Look again until all have ended, so long at most."),
+        typer.Option(
+            "--wait", metavar="SECONDS", min=0, help="Look again until all have ended, so long at most."
+        ),
     ] = 0.0,
     database_url: DatabaseUrl = None,
     json: Json = False,

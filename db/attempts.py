@@ -104,6 +104,8 @@ class AttemptView:
     external_id: str | None
     message: str | None
     lost_at: datetime | None
+    over: bool
+    """Whether it was given up or answered; a lost one that is not over may come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,7 @@ class OutsideJob:
     def current(self) -> AttemptView | None:
         """The attempt that is in work; None where the next one is to be made."""
         last = self.tries[-1] if self.tries else None
-        return (
-            last if last is not None and last.state in {"prepared", "submitted", "running", "lost"} else None
-        )
+        return None if last is None or last.over else last
 
 
 def _view(row: models.Attempt) -> AttemptView:
@@ -156,6 +156,7 @@ def _view(row: models.Attempt) -> AttemptView:
         row.external_id,
         row.message,
         row.lost_at,
+        row.finished_at is not None,
     )
 
 

@@ -155,9 +155,7 @@ def _row(job: Job) -> JobRow:
         created_at=job.created_at,
         finished_at=job.finished_at,
         tries=tuple(
-            AttemptRow(
-                t.number, t.state, t.directory, t.external_id, t.message, t.created_at, t.finished_at
-            )
+            AttemptRow(t.number, t.state, t.directory, t.external_id, t.message, t.created_at, t.finished_at)
             for t in job.tries
         ),
     )

@@ -304,8 +304,9 @@ def known_values(
         session: The transaction.
         material_id: Row of the material.
         fidelities: Which rungs of the ladder.
-        source: What the sources (one or several) of the values begin with that come last whenever they were stored, and so decide
-            within their fidelity: a campaign is judged by its own configuration, not by another campaign's.
+        source: What the sources of the values begin with (one or several) that come last whenever they were
+            stored, and so decide within their fidelity: a campaign is judged by its own configuration, not by
+            another campaign's.
         only: Leave out the values of every other source.
     """
     points = session.scalars(

@@ -152,7 +152,7 @@ class _Round:
     ) -> bool:
         """Note what became of the current attempt; return whether the next one may begin."""
         for earlier in job.tries:  # an attempt that was given up may have come back
-            if earlier.state == "lost" and earlier is not attempt:
+            if earlier.state == "lost" and earlier.over:
                 reading = _read(job, earlier)
                 if reading.result is not None and not reading.result.died:
                     self._collect(runner, job, earlier, reading.result)
@@ -183,10 +183,15 @@ class _Round:
         if reading.stage is Stage.RUNNING:
             self._note(job, "running", reading.text, seen)
             return False
+        begun = attempt.state != "prepared" or reading.stage is Stage.EXPIRED
         if seen is None:
-            self._note(job, "lost", f"no contact with {job.runner.name} and no sign of life")
+            self._note(
+                job,
+                "lost" if begun else "prepared",
+                f"no contact with {job.runner.name} and no sign of life",
+            )
             return False
-        if attempt.state == "prepared" and seen.seen is Seen.UNKNOWN and reading.stage is Stage.UNCLAIMED:
+        if not begun and seen.seen is Seen.UNKNOWN:
             return True  # it was never submitted
         if seen.seen is Seen.QUEUED or (seen.seen is Seen.RUNNING and reading.stage is not Stage.EXPIRED):
             self._note(job, "submitted", seen.text or None, seen)
@@ -247,7 +252,7 @@ class _Round:
         _store(self._store, job, attempt.id, result)
         self._report.ended.append(job.id)
         for other in job.tries:
-            if other.id != attempt.id and other.state in {"prepared", "submitted", "running", "lost"}:
+            if other.id != attempt.id and not other.over:
                 JobDirectory(other.directory).cancel()
                 if runner is not None:
                     self._tell(runner.cancel, _ticket(job, other))
@@ -507,7 +512,7 @@ def _end_attempts(jobs: Sequence[OutsideJob]) -> list[str]:
     problems = []
     for job in jobs:
         for attempt in job.tries:
-            if attempt.state not in {"prepared", "submitted", "running", "lost"}:
+            if attempt.over:
                 continue
             JobDirectory(attempt.directory).cancel()
             try:

@@ -59,7 +59,7 @@ def test_a_job_that_was_edited_is_refused(directory):
     [
         (lambda text: text.replace("134.4", "234.4"), "does not match its checksum"),
         (lambda text: text[: len(text) // 2], "is no JSON"),
-        (lambda text: "[]", "is no result of this version"),
+        (lambda _: "[]", "is no result of this version"),
         (lambda text: json.dumps(json.loads(text) | {"sha256": "0" * 64}), "does not match its checksum"),
     ],
 )

@@ -62,7 +62,7 @@ def _tell(file: Path, content: dict[str, Any]) -> None:
 
 def _main() -> None:
     answer = int(sys.argv[2])
-    os.set_inheritable(answer, False)  # noqa: FBT003 - its only parameter; an external code must not hold it open
+    os.set_inheritable(answer, False)  # an external code that outlives us must not hold it open
     if sys.stdin.readline() != "go\n":
         sys.exit(0)  # the worker is gone
     outcome = calculate(JobDirectory(sys.argv[1]))

@@ -428,7 +428,7 @@ class JobDirectory:
 
     def _last_claim(self) -> int:
         try:
-            names = os.listdir(self.path)
+            names = [entry.name for entry in os.scandir(self.path)]
         except OSError:
             return 0
         numbers = [int(m.group(1)) for m in map(_CLAIM.fullmatch, names) if m]

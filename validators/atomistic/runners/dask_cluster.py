@@ -6,7 +6,6 @@ starts the usual worker program, so the directory has to be on a file system tha
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -65,7 +64,7 @@ class DaskRunner:
             raise LostContact(f"dask at {self._address}: {_words(error)}") from error
         try:
             yield client
-        except (OSError, CommClosedError, TimeoutError, asyncio.TimeoutError) as error:
+        except (OSError, CommClosedError, TimeoutError) as error:
             raise LostContact(f"dask at {self._address}: {_words(error)}") from error
         finally:
             client.close(timeout=self._timeout_s)
