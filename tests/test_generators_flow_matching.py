@@ -211,9 +211,7 @@ def test_steering_moves_least_and_stays_on_its_elements_within_bounds() -> None:
     x = torch.as_tensor(alloys(30, seed=14))
     low, high = torch.where(x > 0, 0.01, 0.0).double(), (x > 0).double()
     target = torch.as_tensor(values(x.numpy())[:, :1]) + 4.0
-    made, gap = steer(
-        model, x, target, torch.tensor([10.0], dtype=torch.float64), low=low, high=high, steps=20
-    )
+    made, gap = steer(model, x, target, torch.full_like(target, 10.0), low=low, high=high, steps=20)
     met = gap < 1e-3
     assert met.double().mean() > 0.8
     assert bool(((made > 0) <= (x > 0)).all())

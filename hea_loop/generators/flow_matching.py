@@ -81,8 +81,8 @@ class FlowMatchingOptions(BaseModel):
     """Alloys drawn for each answer, of which one is kept."""
     steering_steps: Annotated[int, Field(ge=0, le=100)] = 10
     """Gauss-Newton steps onto the condition; 0 leaves the flow's own alloys."""
-    tolerance: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.03
-    """Gap at which a condition counts as met, in standard deviations of the property in the data."""
+    tolerance: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.01
+    """Gap at which a condition counts as met, relative to it (of one near zero: to its spread in the data)."""
     reluctance: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 10.0
     """Among draws that meet the condition, one moved by steering by d (total variation) is kept with a weight
     exp(-reluctance d)."""
@@ -95,8 +95,8 @@ class _Scales:
     Attributes:
         fraction: Mean fraction of each element, shape ``m``.
         spread: One standard deviation for all fractions.
-        middle: Mean of each property, shape ``p``, in its unit.
-        scale: Standard deviation of each property, shape ``p``, in its unit.
+        middle: Mean of each property, shape ``p``, in its coordinate (its unit, or the logarithm).
+        scale: Standard deviation of each property, likewise.
         least: Smallest standardised value of each property in the data, shape ``p``.
         most: Largest.
     """
@@ -109,16 +109,9 @@ class _Scales:
     most: Array
 
     @classmethod
-    def of(cls, data: TrainingData) -> Self:
-        x, c = data.fractions, data.conditions
+    def of(cls, data: TrainingData, model: PropertyModel) -> Self:
+        x, c = data.fractions, model.to_coordinates(data.conditions)
         middle, scale = np.nanmean(c, axis=0), np.nanstd(c, axis=0)
-        if (flat := scale <= 1e-9 * np.nanmax(np.abs(c), axis=0)).any():
-            raise InputError(
-                "conditions",
-                [name for name, is_flat in zip(data.condition_names, flat, strict=True) if is_flat],
-                "are the same for all alloys",
-                "leave out a property that is constant",
-            )
         standard = (c - middle) / scale
         return cls(
             fraction=x.mean(axis=0),
@@ -168,8 +161,9 @@ class FlowMatching:
         started = time.perf_counter()
         o = self.options
         with one_thread():
-            scales = _Scales.of(data)
+            _require_spread(data)
             model = property_model(data, seed=seed)
+            scales = _Scales.of(data, model)
             monitor = CollapseMonitor.for_data(data, seed=seed)
             curve: list[dict[str, float]] = []
             every = max(1, o.steps // _CURVE_POINTS)
@@ -180,7 +174,9 @@ class FlowMatching:
                 point = {"step": float(step), "loss": loss}
                 if (step // every) % _CHECK_EVERY == 0 or step == o.steps:
                     now = average.cpu()
-                    point |= monitor.observe(step, lambda c, s: self._unsteered(data, scales, now, c, s))
+                    point |= monitor.observe(
+                        step, lambda c, s: self._unsteered(data, scales, now, model.to_coordinates(c), s)
+                    )
                 curve.append(point)
                 if progress is not None:
                     progress(step, o.steps, point)
@@ -222,8 +218,12 @@ class FlowMatching:
         x = np.repeat(data.fractions, copies, axis=0)
         varied = x * np.exp(o.jitter * rng.standard_normal(x.shape))
         varied /= varied.sum(axis=1, keepdims=True)
-        change = np.nan_to_num(model.values(varied) - model.values(x), posinf=0.0, neginf=0.0)
-        wanted = (np.repeat(data.conditions, copies, axis=0) + change - scales.middle) / scales.scale
+        with torch.no_grad():
+            before = model.coordinates(torch.as_tensor(data.fractions)).numpy()
+            after = model.coordinates(torch.as_tensor(varied)).numpy()
+        change = np.nan_to_num(after - np.repeat(before, copies, axis=0), posinf=0.0, neginf=0.0)
+        given = np.repeat(model.to_coordinates(data.conditions), copies, axis=0)
+        wanted = (given + change - scales.middle) / scales.scale
         states = np.concatenate(
             [(varied - scales.fraction) / scales.spread, np.where(varied > 0, 1.0, -1.0)], axis=1
         )
@@ -245,8 +245,8 @@ class FlowMatching:
         A condition that no draw can be steered onto is answered by the draw that came nearest.
         """
         data, model, weights = self._trained()
-        scales, region = _Scales.of(data), AllowedRegion.of(data, palette)
-        wanted = checked_conditions(data, conditions)
+        scales, region = _Scales.of(data, model), AllowedRegion.of(data, palette)
+        wanted = model.to_coordinates(checked_conditions(data, conditions))
         rng = np.random.default_rng(seed)
         draws = self.options.draws if self.options.steering_steps else 1
         with one_thread():
@@ -316,10 +316,10 @@ class FlowMatching:
         if not self.options.steering_steps:
             return start
         steered, gap = steer(
-            model,
+            model.coordinates,
             torch.as_tensor(start),
             torch.as_tensor(repeated),
-            torch.as_tensor(scales.scale),
+            torch.as_tensor(_units(model, scales, repeated)),
             low=torch.as_tensor(low),
             high=torch.as_tensor(high),
             steps=self.options.steering_steps,
@@ -387,6 +387,27 @@ class FlowMatching:
         out._model = PropertyModel.from_state(state["properties"])
         out._weights = state["weights"]
         return out
+
+
+def _units(model: PropertyModel, scales: _Scales, wanted: Array) -> Array:
+    """What a gap of each condition is measured in, ``n x p``: its value, or one where it is a logarithm.
+
+    Between a tenth and thrice the standard deviation, so that the unit of a property that crosses zero is none.
+    """
+    size = np.clip(np.nan_to_num(np.abs(wanted)), 0.1 * scales.scale, 3 * scales.scale)
+    return np.where([name in model.logarithmic for name in model.names], 1.0, size)
+
+
+def _require_spread(data: TrainingData) -> None:
+    c = data.conditions
+    flat = np.nanstd(c, axis=0) <= 1e-9 * np.nanmax(np.abs(c), axis=0)
+    if flat.any():
+        raise InputError(
+            "conditions",
+            [name for name, is_flat in zip(data.condition_names, flat, strict=True) if is_flat],
+            "are the same for all alloys",
+            "leave out a property that is constant",
+        )
 
 
 def _within(region: AllowedRegion, fractions: Array, presence: Array) -> tuple[Array, Array, Array]:

@@ -3,8 +3,11 @@
 A property that follows from the composition by a formula of :mod:`hea_loop.prediction` is that formula, written in
 torch so that its gradient with respect to the fractions is exact; a test holds both to the same numbers. Any
 other property is a Gaussian process learned from the rows that have a value of it
-(:class:`hea_loop.surrogates.composition_gp.CompositionGP`); where the vocabulary has a formula of the same name,
-the process learns what the formula leaves unexplained. Everything is float64 on the CPU.
+(:class:`hea_loop.surrogates.composition_gp.CompositionGP`), and from nothing else. Everything is float64 on the CPU.
+
+Properties that spread over orders of magnitude, as a strength at high temperature does, are learned, compared and
+steered in their logarithm: where the likelihood of the values says so that G. Box and D. Cox put between the two,
+J. R. Stat. Soc. B 26 (1964) 211, 10.1111/j.2517-6161.1964.tb00553.x, equation 8 at lambda = 0 and 1.
 
 The formulas and their sources stand in :mod:`hea_loop.prediction`.
 """
@@ -36,6 +39,9 @@ Array = NDArray[np.float64]
 
 _MOST_ROWS: Final = 1500
 """Rows a Gaussian process learns from at most (drawn at random): its time grows with their cube."""
+
+_LEAST_VALUE: Final = 1e-3
+"""Of the smallest value in the data: what a property learned in its logarithm is at least taken as."""
 
 _AVERAGES: Final[Mapping[str, str]] = {
     "shear_modulus": "shear_modulus",
@@ -168,6 +174,7 @@ class PropertyModel:
         elements: Symbols of the columns, ``m`` of them.
         names: The properties, ``p`` of them.
         closed_form: Those of them that are formulas.
+        logarithmic: Those of them whose coordinate is the natural logarithm, with the least value that has one.
     """
 
     def __init__(
@@ -176,21 +183,49 @@ class PropertyModel:
         names: tuple[str, ...],
         closed_form: tuple[str, ...],
         learned: Mapping[str, CompositionGP],
+        logarithmic: Mapping[str, float] | None = None,
     ) -> None:
         self.elements = elements
         self.names = names
         self.closed_form = closed_form
+        self.logarithmic = dict(logarithmic or {})
         self._learned = dict(learned)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Values, ``n x p``."""
-        return torch.stack([self._one(x, name) for name in self.names], dim=1)
+        columns = []
+        for name in self.names:
+            value = self._one(x, name)
+            columns.append(value.exp() if self._is_logarithm(name) else value)
+        return torch.stack(columns, dim=1)
+
+    def coordinates(self, x: torch.Tensor) -> torch.Tensor:
+        """Values as :meth:`to_coordinates` has them, ``n x p``, differentiable."""
+        columns = []
+        for name in self.names:
+            value = self._one(x, name)
+            if name in self.logarithmic and not self._is_logarithm(name):
+                value = value.clamp_min(self.logarithmic[name]).log()
+            columns.append(value)
+        return torch.stack(columns, dim=1)
+
+    def to_coordinates(self, values: Array) -> Array:
+        """Values in units, ``n x p``, as what they are compared in: some in their logarithm. NaN stays NaN."""
+        out = np.array(values, dtype=np.float64)
+        for j, name in enumerate(self.names):
+            if name in self.logarithmic:
+                out[:, j] = np.log(np.maximum(out[:, j], self.logarithmic[name]))
+        return out
+
+    def _is_logarithm(self, name: str) -> bool:
+        """Whether :meth:`_one` gives the logarithm: what is learned is learned in its coordinate."""
+        return name in self._learned and name in self.logarithmic
 
     def _one(self, x: torch.Tensor, name: str) -> torch.Tensor:
         if name in self.closed_form:
             return closed_form_value(x, self.elements, name)
-        mean = self._learned[name].mean(x)
-        return mean + closed_form_value(x, self.elements, name) if _has_prior(self.elements, name) else mean
+        mean: torch.Tensor = self._learned[name].mean(x)
+        return mean
 
     def values(self, fractions: Array) -> Array:
         """The same without gradients and in numpy: ``n x m`` to ``n x p``."""
@@ -199,11 +234,16 @@ class PropertyModel:
         return out
 
     def sigma(self, fractions: Array) -> Array:
-        """Standard deviation of each learned property, ``n x p`` in units; zero where the formula is the property."""
-        out = np.zeros((len(fractions), len(self.names)))
+        """Standard deviation of each learned property, ``n x p`` in units; zero where the formula is the property.
+
+        That of a property learned in its logarithm is to first order, value times deviation of the logarithm.
+        """
+        x = np.asarray(fractions, dtype=np.float64)
+        out = np.zeros((len(x), len(self.names)))
         for j, name in enumerate(self.names):
             if name in self._learned:
-                out[:, j] = self._learned[name].predict(np.asarray(fractions, dtype=np.float64))[1]
+                mean, deviation = self._learned[name].predict(x)
+                out[:, j] = deviation * (np.exp(mean) if name in self.logarithmic else 1.0)
         return out
 
     def state(self) -> dict[str, Any]:
@@ -212,6 +252,7 @@ class PropertyModel:
             "elements": list(self.elements),
             "names": list(self.names),
             "closed_form": list(self.closed_form),
+            "logarithmic": dict(self.logarithmic),
             "learned": {name: process.state() for name, process in self._learned.items()},
         }
 
@@ -229,17 +270,16 @@ class PropertyModel:
             tuple(state["names"]),
             tuple(state["closed_form"]),
             learned,
+            state["logarithmic"],
         )
 
 
-@lru_cache(maxsize=256)
-def _has_prior(elements: tuple[str, ...], name: str) -> bool:
-    """Whether the vocabulary's formula of that name covers all alloys of these elements."""
-    if name not in PREDICTED_PROPERTIES:
+def _prefers_logarithm(values: Array) -> bool:
+    """Whether positive values are the likelier under a log-normal than under a normal law (Box and Cox, eq. 8)."""
+    if values.min() <= 0 or np.ptp(values) == 0:
         return False
-    m = len(elements)
-    mixed = torch.full((1, m), 1 / m, dtype=torch.float64)
-    return bool(closed_form_value(mixed, elements, name).isfinite().all())
+    logarithms = np.log(values)
+    return bool(np.log(values.std()) > np.log(logarithms.std()) + logarithms.mean())
 
 
 def property_model(data: TrainingData, *, seed: int) -> PropertyModel:
@@ -256,26 +296,27 @@ def property_model(data: TrainingData, *, seed: int) -> PropertyModel:
         raise InputError(
             "closed_form", unknown, "has no formula", f"name some of {', '.join(PREDICTED_PROPERTIES)}"
         )
+    logarithmic = {
+        name: _LEAST_VALUE * float(np.nanmin(column))
+        for name, column in zip(data.condition_names, data.conditions.T, strict=True)
+        if _prefers_logarithm(column[np.isfinite(column)])
+    }
+    empty = PropertyModel(data.elements, data.condition_names, data.closed_form, {}, logarithmic)
+    values = empty.to_coordinates(data.conditions)
     rng = np.random.default_rng(seed)
     learned = {
-        name: _learned(data, column, name, rng, seed)
-        for name, column in zip(data.condition_names, data.conditions.T, strict=True)
+        name: _learned(data, column, rng, seed)
+        for name, column in zip(data.condition_names, values.T, strict=True)
         if name not in data.closed_form
     }
-    return PropertyModel(data.elements, data.condition_names, data.closed_form, learned)
+    return PropertyModel(data.elements, data.condition_names, data.closed_form, learned, logarithmic)
 
 
-def _learned(
-    data: TrainingData, column: Array, name: str, rng: np.random.Generator, seed: int
-) -> CompositionGP:
+def _learned(data: TrainingData, column: Array, rng: np.random.Generator, seed: int) -> CompositionGP:
     """The process of one property, from the rows that have a value of it."""
     from hea_loop.surrogates.composition_gp import CompositionGP
 
     rows = np.flatnonzero(np.isfinite(column))
     if len(rows) > _MOST_ROWS:
         rows = np.sort(rng.choice(rows, _MOST_ROWS, replace=False))
-    x, y = data.fractions[rows], column[rows]
-    if _has_prior(data.elements, name):
-        with torch.no_grad():
-            y = y - closed_form_value(torch.as_tensor(x), data.elements, name).numpy()
-    return CompositionGP.fit(data.elements, x, y, seed=seed)
+    return CompositionGP.fit(data.elements, data.fractions[rows], column[rows], seed=seed)

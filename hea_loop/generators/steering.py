@@ -84,7 +84,7 @@ def steer(
         model: ``n x m`` fractions to ``n x p`` properties, differentiable.
         x: Start, ``n x m`` float64, on the bounded simplex.
         target: ``n x p`` in units, NaN where any value will do.
-        scale: Shape ``p``: the unit in which gaps of the properties are compared.
+        scale: ``n x p``: the unit in which gaps of the properties are compared.
         low: Lower bounds ``n x m``, zero for an absent element.
         high: Upper bounds, zero for an absent element.
         steps: At most this many.
@@ -97,7 +97,9 @@ def steer(
     rows, here = torch.arange(len(x)), x
     for k in range(steps + 1):
         values, slopes = _jacobian(model, here)
-        gap = torch.where(target[rows].isfinite(), (target[rows] - values) / scale, torch.zeros_like(values))
+        gap = torch.where(
+            target[rows].isfinite(), (target[rows] - values) / scale[rows], torch.zeros_like(values)
+        )
         worst = gap.abs().amax(dim=1).nan_to_num(torch.inf, torch.inf)
         better = worst < best_gap[rows]
         best[rows[better]], best_gap[rows[better]] = here[better], worst[better]
@@ -106,7 +108,7 @@ def steer(
             break
         rows, here, gap, slopes = rows[going], here[going], gap[going], slopes[going]
         asked = target[rows].isfinite()
-        slopes = torch.where(asked[:, :, None], slopes / scale[:, None], torch.zeros_like(slopes))
+        slopes = torch.where(asked[:, :, None], slopes / scale[rows][:, :, None], torch.zeros_like(slopes))
         step = _bounded_step(here, slopes.nan_to_num(0.0, 0.0, 0.0), gap, low[rows], high[rows])
         inside = project_on_bounds((here + step).numpy(), low[rows].numpy(), high[rows].numpy())
         here = torch.as_tensor(inside)
