@@ -88,8 +88,15 @@ def batch_script(ticket: Ticket, options: Mapping[str, Any]) -> str:
     lines += [
         f"export PYTHONPATH={shlex.quote(str(root))}${{PYTHONPATH:+:$PYTHONPATH}}",
         *options["setup"],
-        f"exec {shlex.quote(options['python'] or sys.executable)} -m validators.atomistic.worker "
-        f"{shlex.quote(str(ticket.directory))}",
+        shlex.join(
+            [
+                "exec",
+                options["python"] or sys.executable,
+                "-m",
+                "validators.atomistic.worker",
+                str(ticket.directory),
+            ]
+        ),
     ]
     return "\n".join(lines) + "\n"
 
