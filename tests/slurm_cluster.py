@@ -25,7 +25,7 @@ SlurmdPort={node}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock
+AuthInfo=socket={folder}/munge.sock,cred_expire=5
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -42,7 +42,7 @@ ReturnToService=2
 SlurmdTimeout=5
 KillWait=2
 MessageTimeout=5
-SchedulerParameters=sched_min_interval=100000,batch_sched_delay=1
+SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0,bf_interval=1
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
@@ -126,17 +126,24 @@ class Cluster:
         """How many jobs of a name there are, ended ones too."""
         return len(self.ask("squeue", "--noheader", "--states=all", f"--name={label}").stdout.splitlines())
 
-    def close(self) -> None:
-        for name in ("slurmd", "slurmctld", "munged"):
-            if name in self._running:
-                self.end(name)
-        # jobs outlive slurmd: what has our configuration in its environment is ours
+    def kill_jobs(self) -> None:
+        """End all that jobs run on the node, as a power cut does; they outlive slurmd otherwise."""
         mark = f"SLURM_CONF={self.configuration}".encode()
+        daemons = {process.pid for process in self._running.values()}
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
+            if entry.name.isdigit() and int(entry.name) not in {os.getpid(), *daemons}:
                 with suppress(OSError):
                     if mark in (entry / "environ").read_bytes().split(b"\0"):
                         os.kill(int(entry.name), signal.SIGKILL)
+
+    def close(self) -> None:
+        for name in ("slurmd", "slurmctld", "munged"):
+            if name in self._running:
+                self._running[name].terminate()  # so that it ends its own children first
+                with suppress(subprocess.TimeoutExpired):
+                    self._running[name].wait(10)
+                self.end(name)
+        self.kill_jobs()
 
 
 @contextmanager
