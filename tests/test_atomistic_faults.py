@@ -40,7 +40,7 @@ def spec(calculator, formula="Cu", **options):
         parse_composition(formula),
         8,
         1,
-        CalculatorChoice(name, "test", options),
+        CalculatorChoice(name, "test", {"arguments": options} if options else {}),
         {"lattice": "fcc", "volume_points": 5},
     )
 
