@@ -58,8 +58,8 @@ _CELLS: Final[Mapping[tuple[str, int], NDArray[np.float64]]] = {
 _WEIGHTS: Final = (1.0, 0.5, 0.25)
 """Weights of the shells of neighbours, nearest first: near pairs decide most of an alloy's energy."""
 
-_SWEEPS: Final = 400
-_RESTARTS: Final = 3
+_SWEEPS: Final = 150
+_RESTARTS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
