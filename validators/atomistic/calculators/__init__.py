@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hea_loop.errors import InputError
+from validators.atomistic.presets import preset_named
 
 if TYPE_CHECKING:
     from validators.atomistic.calculators.code import Code
@@ -23,4 +24,8 @@ def code_for(choice: CalculatorChoice) -> Code:
         from validators.atomistic.calculators.emt import Emt
 
         return Emt(choice.options)
+    if choice.name == "gpaw":
+        from validators.atomistic.calculators.gpaw_code import Gpaw
+
+        return Gpaw(preset_named(choice.preset), choice.options)
     raise InputError("calculator", choice.name, "is not known", "see `hea-loop dft calculators`")
