@@ -173,7 +173,9 @@ def test_a_minimum_beyond_the_sampled_volumes_is_said_to_be_outside():
 
 def test_energies_without_a_minimum_have_no_equation_of_state():
     v = np.linspace(14.0, 18.0, 7)
-    assert fit_equation_of_state(v.tolist(), (-((v - 16) ** 2)).tolist()) is None
+    concave = fit_equation_of_state(v.tolist(), (-((v - 16) ** 2)).tolist())
+    assert concave is None or not concave.inside
+    assert fit_equation_of_state(v.tolist(), (0.1 * v ** (-2 / 3)).tolist()) is None
 
 
 def test_the_scatter_of_the_energies_is_the_error_of_the_answer():
