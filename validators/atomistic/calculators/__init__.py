@@ -28,4 +28,8 @@ def code_for(choice: CalculatorChoice) -> Code:
         from validators.atomistic.calculators.gpaw_code import Gpaw
 
         return Gpaw(preset_named(choice.preset), choice.options)
+    if choice.name == "abinit":
+        from validators.atomistic.calculators.abinit_code import Abinit
+
+        return Abinit(preset_named(choice.preset), choice.options)
     raise InputError("calculator", choice.name, "is not known", "see `hea-loop dft calculators`")

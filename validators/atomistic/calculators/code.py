@@ -77,7 +77,6 @@ def electronic_settings(
     options: dict[str, Any],
     known: tuple[str, ...],
     *,
-    xc: str,
     iterations: int,
 ) -> dict[str, Any]:
     """The preset's settings with the user's options over them.
@@ -87,11 +86,10 @@ def electronic_settings(
         preset: The preset.
         options: The user's options of the calculator.
         known: The code's own options; every code has ``cutoff_eV``, ``k_density`` and ``smearing_eV``.
-        xc: The functional unless the options name one.
         iterations: Electronic iterations of the first rung unless the options say so.
 
     Returns:
-        ``preset``, ``xc``, ``cutoff_eV``, ``k_density``, ``smearing_eV``, ``energy_tolerance_eV``,
+        ``preset``, ``cutoff_eV``, ``k_density``, ``smearing_eV``, ``energy_tolerance_eV``,
         ``max_iterations``.
 
     Raises:
@@ -100,7 +98,6 @@ def electronic_settings(
     require_options(name, options, ("cutoff_eV", "k_density", "smearing_eV", *known))
     return {
         "preset": preset.name,
-        "xc": str(options.get("xc", xc)),
         "cutoff_eV": _between(options, "cutoff_eV", preset.cutoff_eV[name], 100.0, 5000.0),
         "k_density": _between(options, "k_density", preset.k_density, 0.1, 50.0),
         "smearing_eV": _between(options, "smearing_eV", preset.smearing_eV, 1e-3, 2.0),

@@ -28,7 +28,10 @@ _CONVERGED: Final = re.compile(r"^Converged in (\d+) steps", re.MULTILINE)
 _MIXING: Final[tuple[dict[str, Any], ...]] = (
     {},
     {"mixer": {"beta": 0.02, "nmaxold": 8, "weight": 100.0}},
-    {"mixer": {"beta": 0.01, "nmaxold": 12, "weight": 100.0}},
+    {
+        "mixer": {"beta": 0.01, "nmaxold": 12, "weight": 100.0},
+        "eigensolver": {"name": "davidson", "niter": 4},
+    },
 )
 _MORE_ITERATIONS: Final = (1, 3, 6)
 
@@ -57,9 +60,10 @@ class Gpaw(Code):
     are those of a fixed cut-off, by a nearly constant pressure (GPAW 26 ignores its own correction ``dedecut``).
     Volumes are to be found from energies, and elastic constants from differences of stresses.
 
-    Nine empty bands or more: with GPAW's own five for one atom of tungsten, an iteration with another number of
-    Davidson steps ended, converged to 1e-9 eV, in a state 0.36 meV above the ground state, with a band of another
-    symmetry occupied at one k-point. The rungs of the ladder differ in mixing only, for the same reason.
+    Occupations are smeared by a Gaussian (Methfessel-Paxton of order 0), whose number of electrons rises with
+    the Fermi level. With order 1 it does not, and tungsten had two self-consistent states, 0.36 meV and 0.27 eV
+    of Fermi level apart; which of them was found hung on the mixing (dos Santos and Marzari, Phys. Rev. B 107
+    (2023) 195122, doi 10.1103/PhysRevB.107.195122).
 
     Options: ``xc``, ``cutoff_eV``, ``k_density``, ``smearing_eV``, ``setups`` (a table of element and the name
     of GPAW's dataset: ``{Nb: "5"}``), ``max_iterations`` of the first rung.
@@ -69,12 +73,12 @@ class Gpaw(Code):
     rungs: ClassVar[tuple[str, ...]] = (
         "GPAW's own mixing",
         "density mixing of 0.02 over 8 steps, three times the iterations",
-        "density mixing of 0.01 over 12 steps, six times the iterations",
+        "density mixing of 0.01 over 12 steps, four Davidson steps each, six times the iterations",
     )
 
     def __init__(self, preset: Preset, options: dict[str, Any]) -> None:
         electronic = electronic_settings(
-            self.name, preset, options, ("xc", "setups", "max_iterations"), xc="PBE", iterations=100
+            self.name, preset, options, ("xc", "setups", "max_iterations"), iterations=100
         )
         self.k_density = electronic["k_density"]
         self._iterations = int(electronic.pop("max_iterations"))
@@ -84,15 +88,15 @@ class Gpaw(Code):
             "version": _installed_version(),
             "datasets": _datasets(),
             **electronic,
+            "xc": str(options.get("xc", "PBE")),
             "setups": self._setups,
-            "smearing": "methfessel-paxton 1",
-            "empty_bands": "8 and one per atom",
+            "smearing": "gaussian",
             "density_tolerance": 1e-4,
             "eigenstate_tolerance": 4e-8,
         }
         self.method = (
-            f"gpaw {self.settings['version']}, {electronic['xc']}, plane waves {electronic['cutoff_eV']:g} eV, "
-            f"{electronic['k_density']:g} k-points A, Methfessel-Paxton {electronic['smearing_eV']:g} eV, "
+            f"gpaw {self.settings['version']}, {self.settings['xc']}, plane waves {electronic['cutoff_eV']:g} eV, "
+            f"k-density {electronic['k_density']:g} A, Gaussian {electronic['smearing_eV']:g} eV, "
             f"{self.settings['datasets']}"
         )
 
@@ -108,13 +112,12 @@ class Gpaw(Code):
             mode=PW(settings["cutoff_eV"]),
             xc=settings["xc"],
             kpts={"size": k_points, "gamma": True},
-            occupations={"name": "methfessel-paxton", "order": 1, "width": settings["smearing_eV"]},
+            occupations={"name": "methfessel-paxton", "order": 0, "width": settings["smearing_eV"]},
             convergence={
                 "energy": settings["energy_tolerance_eV"],
                 "density": settings["density_tolerance"],
                 "eigenstates": settings["eigenstate_tolerance"],
             },
-            nbands=-(8 + len(atoms)),
             setups=self._setups,
             maxiter=self._iterations * _MORE_ITERATIONS[rung],
             txt=str(log),
