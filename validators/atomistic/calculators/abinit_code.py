@@ -21,6 +21,7 @@ from validators.atomistic.evaluation import CalculationFailed, Evaluation, Uncon
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from numpy.typing import NDArray
 
     from validators.atomistic.presets import Preset
 
@@ -103,27 +104,24 @@ def read_abinit(directory: Path) -> Evaluation:
         CalculationFailed: Something is missing.
     """
     import ase.units
-    from ase.io.abinit import read_abinit_out
 
     path = directory / "abinit.abo"
     text = required_text(path)
     iterations = abinit_iterations(text)
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            atoms = read_abinit_out(file)["atoms"]
-        forces = atoms.get_forces()
-        stress = atoms.get_stress(voigt=False) / ase.units.GPa
         terms = text.rpartition("--- !EnergyTerms\n")[2]
         internal, entropy = (_term(terms, name) for name in ("internal", "-kT*entropy"))
-    except Exception as error:
+        forces = _forces(text)
+        stress = _stress_hartree_per_bohr3(text) * (ase.units.Hartree / ase.units.Bohr**3 / ase.units.GPa)
+    except (ValueError, IndexError) as error:
         raise CalculationFailed(f"abinit's output cannot be read: {reason(error)}") from error
     free = (internal + entropy) * ase.units.Hartree
     return Evaluation(
         # Gaussian smearing: the mean of energy and free energy
         energy_eV=free - 0.5 * entropy * ase.units.Hartree,
         free_energy_eV=free,
-        forces_eV_A=np.asarray(forces, dtype=np.float64),
-        stress_GPa=np.asarray(stress, dtype=np.float64),
+        forces_eV_A=forces,
+        stress_GPa=stress,
         detail={"iterations": iterations},
     )
 
@@ -133,6 +131,31 @@ def _term(terms: str, name: str) -> float:
     if found is None:
         raise ValueError(f"no term {name}")
     return float(found.group(1))
+
+
+def _forces(text: str) -> NDArray[np.float64]:
+    """Shape ``(n, 3)``, eV/angstrom, from the table after the last step."""
+    table = text.rpartition("cartesian forces (eV/Angstrom) at end:\n")[2]
+    rows = []
+    for line in table.splitlines():
+        words = line.split()
+        if len(words) != 4 or not words[0].isdigit():
+            break
+        rows.append([float(word) for word in words[1:]])
+    if not rows:
+        raise ValueError("no forces")
+    return np.array(rows, dtype=np.float64)
+
+
+def _stress_hartree_per_bohr3(text: str) -> NDArray[np.float64]:
+    """Shape ``(3, 3)``: six components, each of which stands for itself and its mirror image."""
+    table = text.rpartition("Cartesian components of stress tensor (hartree/bohr^3)\n")[2][:600]
+    stress = np.full((3, 3), np.nan)
+    for i, j, value in re.findall(r"sigma\((\d) (\d)\)=\s*(\S+)", table)[:6]:
+        stress[int(i) - 1, int(j) - 1] = stress[int(j) - 1, int(i) - 1] = float(value)
+    if not np.isfinite(stress).all():
+        raise ValueError("no stress")
+    return stress
 
 
 class Abinit(Code):
