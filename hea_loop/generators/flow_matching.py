@@ -354,12 +354,13 @@ class FlowMatching:
             starts = self._further_starts(given, different[more], noise, rng)
             found = Candidates.joined([found, self._steered(given, different, more, starts)])
         tier = found.tiers(o.tolerance)
-        liking = -o.reluctance * found.moved - o.caution * found.doubt
+        liking = -o.reluctance * found.moved
         met = np.flatnonzero(found.gap <= o.tolerance)
         if len(met):
             has = np.isin(of, found.condition[met])
             like = drawn[0][np.repeat(has, o.draws)]
             liking[met] += pair_tilt(found.fractions[met], liking[met], found.condition[met], like, rng)
+        liking -= o.caution * found.doubt  # after the tilt, which would else work against it
         out = np.empty_like(drawn[0][: len(wanted)])
         for k, taken in enumerate(chosen(found, tier, liking, number, variety=o.variety, rng=rng)):
             out[of == k] = found.fractions[taken]
