@@ -186,7 +186,7 @@ def trial(problem: Problem, seed: int, setting: Setting) -> Trial:
 def _drawn_targets(
     problem: Problem, centres: NDArray[np.intp], number: int, rng: np.random.Generator
 ) -> Array:
-    """Targets from the kernels that stand on the centres, ``number x p``, in units; each centre once before any twice."""
+    """Targets from the kernels on the centres, ``number x p``, in units; each centre once before any twice."""
     logarithmic = [prefers_logarithm(column[np.isfinite(column)]) for column in problem.values.T]
     values = problem.values.copy()
     values[:, logarithmic] = np.log(values[:, logarithmic])
