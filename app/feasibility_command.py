@@ -119,13 +119,17 @@ def judge(
     from app.store_access import open_existing_store, store_file
     from app.targets_input import known_alloys
     from flows.feasibility import learned_chances
+    from flows.planning import elastic_model, packaged_elastic_model
     from hea_loop.feasibility import judge_targets
 
     file = store_file(database_url)
-    learned, answers = {}, 0
+    learned, answers, elasticity = {}, 0, None
     if campaign is not None and (database_url is not None or file is None or file.exists()):
         with open_existing_store(database_url) as store, store.read() as session:
-            learned, answers = learned_chances(session, campaign)
+            elasticity = elastic_model(session, campaign, note)
+            learned, answers = learned_chances(session, campaign, elasticity)
+    elif campaign is not None:
+        elasticity = packaged_elastic_model(campaign, note)
     known = [c.fraction_vector(palette.elements) for c in known_alloys(palette, database_url)]
     return judge_targets(
         palette,
@@ -136,6 +140,7 @@ def judge(
         answers=answers,
         number=number_of_compositions,
         seed=seed,
+        elasticity=elasticity,
     )
 
 

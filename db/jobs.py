@@ -21,6 +21,7 @@ from db.outbox import announce
 from db.ownership import is_free, lease_end
 from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
+from hea_loop.elasticity import Elasticity, decides_last
 from hea_loop.properties import property_named
 from hea_loop.scoring import KnownValue, judge
 
@@ -282,7 +283,12 @@ def _source(job: models.Job, value: Mapping[str, Any]) -> str:
 
 
 def known_values(
-    session: Session, material_id: int, fidelities: Sequence[str], source: str | None = None
+    session: Session,
+    material_id: int,
+    fidelities: Sequence[str],
+    source: str | None = None,
+    *,
+    elasticity: Elasticity = "linear-combination",
 ) -> list[KnownValue]:
     """Current values of a material at the given fidelities, as scoring reads them: oldest first.
 
@@ -292,6 +298,7 @@ def known_values(
         fidelities: Which rungs of the ladder.
         source: What the sources of the values begin with that come last whenever they were stored, and so decide
             within their fidelity: a campaign is judged by its own configuration, not by another campaign's.
+        elasticity: Likewise, whose predictions come last among predictions: the campaign's kind decides.
     """
     points = session.scalars(
         select(models.DataPoint)
@@ -304,7 +311,13 @@ def known_values(
         )
         .order_by(models.DataPoint.id)
     )
-    ordered = sorted(points, key=lambda p: source is not None and p.source.startswith(source))
+    ordered = sorted(
+        points,
+        key=lambda p: (
+            source is not None and p.source.startswith(source),
+            decides_last(p.source, elasticity),
+        ),
+    )
     return [
         KnownValue(p.property, p.value, p.fidelity, p.temperature_K) for p in ordered if p.value is not None
     ]
@@ -317,7 +330,13 @@ def _judge_candidate(session: Session, job: models.Job, result: FinishedJob) -> 
         candidate.hit, candidate.reason = None, result.message
         return
     campaign: Campaign = specification(candidate.iteration.campaign)
-    known = known_values(session, candidate.material_id, ("prediction", "calphad"), source_of(job))
+    known = known_values(
+        session,
+        candidate.material_id,
+        ("prediction", "calphad"),
+        source_of(job),
+        elasticity=campaign.elasticity,
+    )
     judgement = judge(campaign, known)
     candidate.hit, candidate.fidelity = judgement.hit, judgement.fidelity
     candidate.reason = judgement.reason or None

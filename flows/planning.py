@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import models
+from db.elasticity import elastic_data, packaged_elastic_data
 from db.jobs import JobRequest, known_values, source_of
 from db.literature import training_compositions
 from hea_loop.alloy_table import AlloyTable, read_alloy_table
 from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
+from hea_loop.elasticity import (
+    LEARNED_PROPERTIES,
+    ElasticModel,
+    learned_targets,
+    predicted_means,
+    require_predictable_elements,
+)
 from hea_loop.errors import InputError
 from hea_loop.generators import Generator, TrainingData, generator_named
-from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
 from hea_loop.properties import PROPERTIES
 from hea_loop.scoring import KnownValue, decisive_value, judge
 from validators.calphad import CalphadSettings
@@ -26,8 +33,10 @@ __all__ = [
     "calphad_request",
     "calphad_settings",
     "check_campaign",
+    "elastic_model",
     "known_answers",
     "known_compositions",
+    "packaged_elastic_model",
     "pending_compositions",
     "training_data",
 ]
@@ -77,6 +86,12 @@ def check_campaign(campaign: Campaign) -> None:
     """
     generator_named(campaign.strategy.name, campaign.strategy.options)
     _own_alloys(campaign)
+    if campaign.elasticity == "first-principles":
+        asked = {*campaign.targets, *campaign.objectives, *campaign.strategy.conditions}
+        require_predictable_elements(
+            campaign.design_space().elements,
+            ["shear_modulus", "poisson_ratio", *(n for n in LEARNED_PROPERTIES if n in asked)],
+        )
     settings = calphad_settings(campaign)
     database = settings.load()
     palette = campaign.design_space().elements
@@ -96,11 +111,48 @@ def check_campaign(campaign: Campaign) -> None:
 FloatArray = NDArray[np.float64]
 
 
-def training_data(session: Session, campaign: Campaign, generator: Generator) -> TrainingData:
+def elastic_model(
+    session: Session, campaign: Campaign, say: Callable[[str], None] | None = None
+) -> ElasticModel | None:
+    """What predicts the campaign's elastic moduli, learned from all that the store has of them now.
+
+    None where the campaign takes the linear combination. A model of the same data is fitted once and kept.
+
+    Raises:
+        InputError: The store has no first-principles alloy to learn from.
+    """
+    if campaign.elasticity == "linear-combination":
+        return None
+    from hea_loop.surrogates.kept_models import first_principles_model
+
+    return first_principles_model(elastic_data(session), say=say)
+
+
+def packaged_elastic_model(
+    campaign: Campaign, say: Callable[[str], None] | None = None
+) -> ElasticModel | None:
+    """The same from the packaged first-principles alloys alone, where there is no store."""
+    if campaign.elasticity == "linear-combination":
+        return None
+    from hea_loop.surrogates.kept_models import first_principles_model
+
+    return first_principles_model(packaged_elastic_data(), say=say)
+
+
+def training_data(
+    session: Session, campaign: Campaign, generator: Generator, elasticity: ElasticModel | None = None
+) -> TrainingData:
     """What the generator learns from: the literature within the palette, and what this campaign validated.
 
     Of the campaign's own candidates those are fed back whose verdicts all hold, whether or not their targets
     do: an alloy that decomposes is no example of a realistic one.
+
+    Args:
+        session: A session of the store.
+        campaign: Its palette, conditions and own alloys.
+        generator: Who learns.
+        elasticity: The campaign's :func:`elastic_model`. What it predicts is no formula to the generator: it learns
+            the values in the rows.
 
     Raises:
         InputError: Too few alloys for the palette.
@@ -121,22 +173,24 @@ def training_data(session: Session, campaign: Campaign, generator: Generator) ->
     ordered = sorted(compositions, key=lambda c: c.key)
     fractions = np.array([c.fraction_vector(palette.elements) for c in ordered])
     names = tuple(campaign.strategy.conditions)
-    closed_form = tuple(name for name in names if name in PREDICTED_PROPERTIES)
+    predictable = tuple(name for name in names if name in campaign.predictable())
+    learned = learned_targets(predictable, elasticity)
+    closed_form = tuple(name for name in predictable if name not in learned)
 
     def predicted(x: FloatArray) -> FloatArray:
-        values = predict_array(x, palette.elements, closed_form)
-        return np.column_stack([values[name] for name in closed_form])
+        values = predicted_means(x, palette.elements, predictable, elasticity)
+        return np.column_stack([values[name] for name in predictable])
 
-    known = _known_numbers(session, ordered, [n for n in names if n not in closed_form], own)
-    if closed_form:
-        known |= dict(zip(closed_form, predicted(fractions).T, strict=True))
+    known = _known_numbers(session, ordered, [n for n in names if n not in predictable], own)
+    if predictable:
+        known |= dict(zip(predictable, predicted(fractions).T, strict=True))
     return TrainingData(
         elements=palette.elements,
         fractions=fractions,
         conditions=np.column_stack([known[name] for name in names]),
         condition_names=names,
         closed_form=closed_form,
-        reference=predicted if closed_form == names else None,
+        reference=predicted if predictable == names else None,
     )
 
 
