@@ -26,10 +26,15 @@ __all__ = ["elastic_data", "elastic_points", "packaged_elastic_data"]
 _LEARNED_FROM: Final = ("shear_modulus", "bulk_modulus", "poisson_ratio")
 
 
-def elastic_data(session: Session) -> ElasticData:
+def elastic_data(session: Session, validators: str | tuple[str, ...] | None = None) -> ElasticData:
     """Every current value of G, B and nu at the fidelities ``dft`` and ``experiment``, up to room temperature.
 
     The order in which values were stored is not in it, nor who asked for them.
+
+    Args:
+        session: A session of the store.
+        validators: What the sources of validators' values begin with that count, one or several (see
+            :func:`db.jobs.source_of`), so that a campaign learns from its own configuration; None for all.
     """
     from hea_loop.surrogates.first_principles import ElasticData, ElasticRow
 
@@ -42,6 +47,7 @@ def elastic_data(session: Session) -> ElasticData:
             DataPoint.kind,
             DataPoint.fidelity,
             DataPoint.temperature_K,
+            DataPoint.source,
         )
         .join(DataPoint.material)
         .where(
@@ -55,8 +61,9 @@ def elastic_data(session: Session) -> ElasticData:
     return ElasticData(
         tuple(
             ElasticRow(Composition.from_key(key), name, value, sigma, _level(kind, fidelity))
-            for key, name, value, sigma, kind, fidelity, temperature in rows
-            if temperature is None or temperature <= ROOM_TEMPERATURE_K
+            for key, name, value, sigma, kind, fidelity, temperature, source in rows
+            if (temperature is None or temperature <= ROOM_TEMPERATURE_K)
+            and (kind != "validation" or validators is None or source.startswith(validators))
         )
     )
 

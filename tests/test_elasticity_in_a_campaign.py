@@ -176,6 +176,8 @@ def test_the_store_teaches_what_is_measured_or_computed_and_never_a_prediction(s
             ],
         )
     with store.read() as session:
+        assert len(elastic_data(session, "atomistic:").rows) == 2
+        assert elastic_data(session, ("atomistic:", "b")) == elastic_data(session)
         data = elastic_data(session)
     assert [(r.level, r.value) for r in data.rows] == [
         ("literature", 50.0),

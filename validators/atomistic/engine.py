@@ -204,7 +204,7 @@ class Engine:
             # our own criteria: ASE's single fmax mixes forces with stresses times volume
             for step, _ in enumerate(optimiser.irun(fmax=0.0, steps=steps)):
                 evaluation = bridge.latest(work)
-                force = float(np.linalg.norm(evaluation.forces_eV_A, axis=1).max())
+                force = float(np.linalg.norm(work.get_forces(), axis=1).max())  # less what constraints hold
                 stress = _stress_left(evaluation.stress_GPa, cell)
                 if progress is not None:
                     progress(step, force, stress)

@@ -37,14 +37,14 @@ class Option:
         description: What it decides, with its unit.
         low: Smallest allowed number (of a list: of each entry).
         high: Largest.
-        choices: Allowed texts; empty for anything but a text.
+        choices: Allowed values where they are few; empty otherwise.
     """
 
     default: float | str | bool | tuple[float, ...]
     description: str
     low: float = -math.inf
     high: float = math.inf
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | int, ...] = ()
 
     def checked(self, value: object, name: str) -> Any:
         """The value in the option's type.
@@ -53,8 +53,8 @@ class Option:
             InputError: It is of another type, or out of range.
         """
         if self.choices:
-            if value not in self.choices:
-                raise InputError(name, value, "is no choice", f"use {' or '.join(self.choices)}")
+            if value not in self.choices or isinstance(value, bool):
+                raise InputError(name, value, "is no choice", f"use {' or '.join(map(str, self.choices))}")
             return value
         if isinstance(self.default, bool):
             if not isinstance(value, bool):
@@ -124,8 +124,8 @@ _ELASTIC: Final = {
     "relax_ions": Option(True, "let the atoms of a strained cell move (relaxed-ion constants)"),
 }
 _FAULT: Final = {
-    "layers": Option(12, "number of {110} planes of the slab", 6, 48),
-    "columns": Option(2, "atoms per plane of an alloy's slab; a pure element has one", 1, 8),
+    "layers": Option(12, "number of {110} planes of the slab, even", choices=(8, 12, 16, 20, 24)),
+    "columns": Option(2, "atoms per plane of an alloy's slab; a pure element has one", choices=(2, 4, 8)),
     "vacuum": Option(
         10.0, "vacuum above the slab, angstrom; 0: none, the fault repeats in a tilted cell", 0, 30
     ),

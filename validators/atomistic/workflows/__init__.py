@@ -1,6 +1,6 @@
-"""The workflows: each a short recipe of structures, runs of the calculator, and a summary with its checks.
+"""The workflows: each a short recipe of structures, runs of the calculator, and a summary with its checks."""
 
-They are run through ``running.run_workflow(spec, engine, progress=None)``, which takes a
-:class:`validators.atomistic.specification.JobSpec`, an engine and a callable that is told each calculation's label,
-its number from 1 and how many are expected, and returns a :class:`validators.outcome.Outcome`.
-"""
+from validators.atomistic.workflows.calculation import Progress
+from validators.atomistic.workflows.running import require_runnable, run_workflow
+
+__all__ = ["Progress", "require_runnable", "run_workflow"]
