@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import models
 from db.elasticity import elastic_data, packaged_elastic_data
-from db.jobs import JobRequest, known_values, source_of
+from db.jobs import FINAL, JobRequest, known_values, source_of
 from db.literature import training_compositions
+from hea_loop.acquisition import Fidelity
 from hea_loop.alloy_table import AlloyTable, read_alloy_table
 from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
@@ -25,8 +26,10 @@ from hea_loop.elasticity import (
 )
 from hea_loop.errors import InputError
 from hea_loop.generators import Generator, TrainingData, generator_named
-from hea_loop.properties import PROPERTIES
+from hea_loop.next_validation import choose_next_validations
+from hea_loop.properties import FIDELITIES, PROPERTIES
 from hea_loop.scoring import KnownValue, decisive_value, judge
+from hea_loop.surrogate import fit_surrogate
 from validators.calphad import CalphadSettings
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "elastic_model",
     "known_answers",
     "known_compositions",
+    "next_validations",
     "packaged_elastic_model",
     "pending_compositions",
     "training_data",
@@ -298,6 +302,64 @@ def pending_compositions(session: Session, campaign_id: int, *, besides: int) ->
         .order_by(models.Material.key)
     )
     return [Composition.from_key(key) for key in keys]
+
+
+def next_validations(
+    session: Session,
+    campaign: Campaign,
+    iteration_id: int,
+    fidelities: Sequence[Fidelity],
+    elasticity: ElasticModel | None = None,
+) -> dict[str, list[int]]:
+    """Which candidates of an iteration go to which validator now, by what is known, what is doubtful and the cost.
+
+    Args:
+        session: A session of the store.
+        campaign: Its targets and verdicts.
+        iteration_id: Row of the iteration; candidates that wait for review, were rejected or were abandoned are
+            left out.
+        fidelities: The campaign's validators, the cheapest first, under the names that their jobs have.
+        elasticity: The campaign's :func:`elastic_model`.
+
+    Returns:
+        Validator to rows of candidates, best first.
+    """
+    candidates = session.scalars(
+        select(models.Candidate)
+        .where(
+            models.Candidate.iteration_id == iteration_id,
+            models.Candidate.state.not_in(("queued", "rejected", "abandoned")),
+        )
+        .options(joinedload(models.Candidate.material), selectinload(models.Candidate.jobs))
+        .order_by(models.Candidate.rank)
+    ).all()
+    if not candidates:
+        return {f.name: [] for f in fidelities}
+    known = [
+        known_values(
+            session,
+            c.material_id,
+            FIDELITIES,
+            tuple(source_of(job) for job in c.jobs),
+            elasticity=campaign.elasticity,
+        )
+        for c in candidates
+    ]
+    ended = {f.name: np.array([_asked(c, f.name, ended=True) for c in candidates]) for f in fidelities}
+    at_work = {f.name: np.array([_asked(c, f.name, ended=False) for c in candidates]) for f in fidelities}
+    surrogate = fit_surrogate(
+        campaign, campaign.design_space().elements, *known_answers(session, campaign), elasticity
+    )
+    compositions = [Composition.from_key(c.material.key) for c in candidates]
+    sent = choose_next_validations(
+        campaign, fidelities, surrogate, compositions, known, answered=ended, pending=at_work
+    )
+    return {name: [candidates[i].id for i in indices] for name, indices in sent.items()}
+
+
+def _asked(candidate: models.Candidate, validator: str, *, ended: bool) -> bool:
+    """Whether a validator has been asked about a candidate and its job has ended, or has not."""
+    return any(j.validator == validator and (j.state in FINAL) == ended for j in candidate.jobs)
 
 
 def known_answers(session: Session, campaign: Campaign) -> tuple[FloatArray, list[list[KnownValue]]]:

@@ -71,7 +71,9 @@ def choose_next_validations(
     asked = (*campaign.targets, *campaign.verdicts)
     owner = {name: f.name for f in fidelities for name in f.answers if name in asked}
     chances = _chances(campaign, surrogate, rows)
-    held = {name: _held(campaign, name, known) for name in asked}
+    # what a validator is to say, a prediction has not said for it
+    answers = [[v for v in values if v.fidelity != "prediction"] for values in known]
+    held = {name: _held(campaign, name, answers if name in owner else known) for name in asked}
     done = {f.name: np.zeros(n, dtype=bool) for f in fidelities} | dict(answered or {})
     passes = {}
     for f in fidelities:

@@ -22,8 +22,9 @@ from db.materials import NewDataPoint, add_data_points
 from db.ownership import new_owner
 from db.results import campaign_candidates
 from db.scores import score_iteration
-from flows.planning import check_campaign, training_data
+from flows.planning import check_campaign, next_validations, training_data
 from hea_loop import parse_composition
+from hea_loop.acquisition import Fidelity
 from hea_loop.campaign import Campaign, parse_campaign
 from hea_loop.composition import Composition
 from hea_loop.elasticity import LEARNED_PROPERTIES
@@ -277,3 +278,58 @@ def test_a_campaign_that_optimises_a_learned_property_is_told_its_learned_values
     assert formula(rows) == pytest.approx(learned_values([ALLOY])[0])
     held = 45 <= learned_values([ALLOY])[0][0] <= 60
     assert len(found.hits) == int(held)
+
+
+def test_the_dear_validator_gets_the_confirmed_candidates_of_an_iteration_best_first(store):
+    spec = campaign(targets={G: {"min": 45, "max": 60}})
+    pool = spec.design_space().sample_uniform(8, np.random.default_rng(6))
+    owner = new_owner()
+    with store.write() as session:
+        row = register(session, spec)
+        claim(session, row.id, owner, None)
+        iteration = begin_iteration(session, row.id, owner).id
+        save_model(session, iteration, owner, MODEL)
+        new = [NewCandidate(c, "strategy", 0.5, {}) for c in pool]
+        learned = elastic_points(small_elastic_model(), pool)
+        ids = save_candidates(session, iteration, owner, new, review=False, learned=learned)
+        request = JobRequest("calphad", "calphad", {}, "c" * 64, budget=9)
+        dispatch(session, iteration, owner, request)
+        waiting = next_validations(session, spec, iteration, validators(), small_elastic_model())
+        assert waiting == {"calphad": [], "atomistic": []}
+        jobs = open_jobs(session, iteration)
+        claim_jobs(session, jobs, owner)
+        finish_jobs(
+            session,
+            [FinishedJob(j, "converged", "x", (single(k),), "", {}) for k, j in enumerate(jobs)],
+            owner,
+        )
+        asked = dict(session.execute(select(models.Job.id, models.Job.candidate_id)).tuples().all())
+        sent = next_validations(session, spec, iteration, validators(), small_elastic_model())
+    confirmed = [asked[j] for k, j in enumerate(jobs) if k % 2 == 0]
+    chance = dict(
+        zip(
+            ids,
+            surrogate(spec).probability(np.array([c.fraction_vector(ELEMENTS) for c in pool])),
+            strict=True,
+        )
+    )
+    best = sorted((i for i in confirmed if chance[i] > 0), key=lambda i: -chance[i])[:2]
+    assert sent == {"calphad": [], "atomistic": best}
+
+
+def single(number: int) -> dict[str, object]:
+    """CALPHAD's answer: every other alloy is one phase."""
+    return {
+        "property": "single_phase_bcc",
+        "value": float(number % 2 == 0),
+        "temperature_K": 1473.0,
+        "sigma": None,
+        "detail": {},
+    }
+
+
+def validators() -> list[Fidelity]:
+    return [
+        Fidelity("calphad", 1.0, 100, ("single_phase_bcc",)),
+        Fidelity("atomistic", 50.0, 2, (G,), after=("calphad",)),
+    ]

@@ -104,6 +104,7 @@ def test_a_formula_is_not_the_truth_that_a_validator_will_find():
 def test_the_dear_validators_no_is_final_and_its_missing_answer_too():
     values = [known() for _ in ALLOYS]
     free = sent_to_dft(campaign(), values)
+    values = [[*v, KnownValue(G, 50.0, "prediction")] for v in values]
     values[free[0]] = [*values[free[0]], KnownValue(G, 90.0, "dft")]
     dft = np.zeros(len(ALLOYS), dtype=bool)
     dft[free[:2]] = True  # the first said no, the second did not converge
