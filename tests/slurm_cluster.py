@@ -92,7 +92,13 @@ class Cluster:
             )
 
     def start_munge(self) -> None:
-        files = {"socket": "sock", "key-file": "key", "log-file": "log", "pid-file": "pid", "seed-file": "seed"}
+        files = {
+            "socket": "sock",
+            "key-file": "key",
+            "log-file": "log",
+            "pid-file": "pid",
+            "seed-file": "seed",
+        }
         options = [f"--{option}={self.folder}/munge.{end}" for option, end in files.items()]
         # its caution about the permissions of /tmp is for real clusters
         self._start("munged", "munged", "--foreground", "--force", *options)

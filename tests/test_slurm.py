@@ -36,7 +36,9 @@ def store(tmp_path, cluster, monkeypatch):
 
 def submitted(store, tmp_path, job, *, options=None, **limits):
     given = {"lease_s": 20.0, "wall_s": 120.0, "settle_s": 0.5} | limits
-    choice = runner_choice(store, "slurm", {"timeout_s": 10.0} | (options or {}), folder=tmp_path / "j", **given)
+    choice = runner_choice(
+        store, "slurm", {"timeout_s": 10.0} | (options or {}), folder=tmp_path / "j", **given
+    )
     number, _ = submit_material(store, job, choice)
     return number, tend(store, [number])
 
