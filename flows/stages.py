@@ -26,6 +26,7 @@ from db.campaigns import (
     specification,
 )
 from db.jobs import FinishedJob, claim_jobs, dispatch, finish_jobs, release_jobs
+from db.reported_phases import reported_phases
 from db.scores import score_iteration
 from db.store import Store
 from flows.planning import (
@@ -121,6 +122,7 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
         data = training_data(session, campaign, generator)
         known = known_compositions(session)
         answers = known_answers(session, campaign)
+        reports = reported_phases(session, palette.elements)
         pending = pending_compositions(session, campaign_id, besides=iteration_id)
         left = request.budget - jobs_created(session, campaign_id, request.validator)
     size = min(campaign.batch_size, left)
@@ -135,7 +137,7 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
             conditions, seed=derived_seed(campaign.seed, number, "generation"), palette=palette
         )
     )
-    surrogate = fit_surrogate(campaign, palette.elements, *answers)
+    surrogate = fit_surrogate(campaign, palette.elements, *answers, reports)
     optimised = optimisation(campaign, *answers, derived_seed(campaign.seed, number, "objectives"))
     better = improved_candidates(
         generated,
