@@ -21,6 +21,7 @@ from app import (
     check_command,
     feasibility_command,
     generate_command,
+    job_commands,
     material_commands,
     queue_commands,
 )
@@ -88,6 +89,7 @@ application.command()(campaign_commands.report)
 application.command()(feasibility_command.feasibility)
 application.command()(generate_command.generate)
 application.add_typer(queue_commands.queue, name="queue")
+application.add_typer(job_commands.jobs, name="jobs")
 application.add_typer(calphad_commands.calphad, name="calphad")
 application.command()(material_commands.show)
 application.command()(material_commands.predict)

@@ -41,7 +41,7 @@ __all__ = [
 MAX_ATTEMPTS: Final = 60
 """Attempts after which a job is failed: it must be what takes its process down."""
 
-_FINAL: Final = ("done", "unconverged", "failed", "cancelled")
+FINAL: Final = ("done", "unconverged", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class FinishedJob:
     outcome: dict[str, Any]
 
 
-_STATE_OF: Final = {"converged": "done", "unconverged": "unconverged", "failed": "failed"}
+STATE_OF: Final = {"converged": "done", "unconverged": "unconverged", "failed": "failed"}
 _CANDIDATE_STATE_OF: Final = {"converged": "validated", "unconverged": "unconverged", "failed": "failed"}
 
 
@@ -143,15 +143,20 @@ def dispatch(session: Session, iteration_id: int, owner: str, request: JobReques
 
 
 def open_jobs(session: Session, iteration_id: int) -> list[int]:
-    """Jobs of an iteration that are not finished, those of one alloy system side by side.
+    """Jobs of an iteration that the campaign's own processes have to finish, those of one alloy system side by side.
 
-    What a worker builds for a system serves its other alloys too.
+    What a worker builds for a system serves its other alloys too. Jobs that run elsewhere are not among them:
+    nobody waits for those.
     """
     statement = (
         select(models.Job.id)
         .join(models.Candidate)
         .join(models.Material)
-        .where(models.Candidate.iteration_id == iteration_id, models.Job.state.not_in(_FINAL))
+        .where(
+            models.Candidate.iteration_id == iteration_id,
+            models.Job.state.not_in(FINAL),
+            models.Job.runner.is_(None),
+        )
         .order_by(models.Material.system, models.Job.id)
     )
     return list(session.scalars(statement))
@@ -161,7 +166,11 @@ def claim_jobs(session: Session, job_ids: Sequence[int], owner: str) -> list[Cla
     """Take those of the jobs that nobody works on; jobs that used up their attempts are failed instead."""
     rows = session.scalars(
         select(models.Job)
-        .where(models.Job.id.in_(job_ids), models.Job.state.in_(("waiting", "running")))
+        .where(
+            models.Job.id.in_(job_ids),
+            models.Job.state.in_(("waiting", "running")),
+            models.Job.runner.is_(None),
+        )
         .options(joinedload(models.Job.candidate).joinedload(models.Candidate.material))
         .order_by(models.Job.id)
         .with_for_update(of=models.Job)
@@ -171,11 +180,11 @@ def claim_jobs(session: Session, job_ids: Sequence[int], owner: str) -> list[Cla
         if job.state == "running" and not is_free(job.lease_owner, job.lease_expires):
             continue
         if job.attempts >= MAX_ATTEMPTS:
-            _close(job, "failed", f"its process died in each of {job.attempts} attempts")
+            close_job(job, "failed", f"its process died in each of {job.attempts} attempts")
             continue
         job.state, job.attempts = "running", job.attempts + 1
         job.lease_owner, job.lease_expires = owner, lease_end()
-        claimed.append(ClaimedJob(job.id, Composition.from_key(job.candidate.material.key), job.attempts))
+        claimed.append(ClaimedJob(job.id, Composition.from_key(job.subject.key), job.attempts))
     return claimed
 
 
@@ -213,12 +222,12 @@ def finish_jobs(session: Session, results: Sequence[FinishedJob], owner: str) ->
     mine = _mine(session, list(by_id), owner)
     points: list[NewDataPoint] = []
     for job in mine:
-        points += _data_points(job, by_id[job.id])
+        points += points_of(job, by_id[job.id])
     add_data_points(session, points, earlier_stands=True)
     for job in mine:
         result = by_id[job.id]
         job.outcome = result.outcome
-        _close(job, _STATE_OF[result.status], result.message or None)
+        close_job(job, STATE_OF[result.status], result.message or None)
     session.flush()
     for job in mine:
         _judge_candidate(session, job, by_id[job.id])
@@ -243,15 +252,15 @@ def _mine(session: Session, job_ids: Sequence[int], owner: str) -> Sequence[mode
     return session.scalars(statement).all()
 
 
-def _close(job: models.Job, state: str, message: str | None) -> None:
+def close_job(job: models.Job, state: str, message: str | None) -> None:
     job.state, job.message, job.finished_at = state, message, datetime.now(UTC)
     job.lease_owner = job.lease_expires = None
-    if state == "failed" and job.outcome is None:
+    if state == "failed" and job.outcome is None and job.candidate is not None:
         job.candidate.state, job.candidate.reason = "failed", message
 
 
-def _data_points(job: models.Job, result: FinishedJob) -> list[NewDataPoint]:
-    composition = Composition.from_key(job.candidate.material.key)
+def points_of(job: models.Job, result: FinishedJob) -> list[NewDataPoint]:
+    composition = Composition.from_key(job.subject.key)
     return [
         NewDataPoint(
             composition=composition,
@@ -282,7 +291,12 @@ def _source(job: models.Job, value: Mapping[str, Any]) -> str:
 
 
 def known_values(
-    session: Session, material_id: int, fidelities: Sequence[str], source: str | None = None
+    session: Session,
+    material_id: int,
+    fidelities: Sequence[str],
+    source: str | tuple[str, ...] | None = None,
+    *,
+    only: bool = False,
 ) -> list[KnownValue]:
     """Current values of a material at the given fidelities, as scoring reads them: oldest first.
 
@@ -290,8 +304,10 @@ def known_values(
         session: The transaction.
         material_id: Row of the material.
         fidelities: Which rungs of the ladder.
-        source: What the sources of the values begin with that come last whenever they were stored, and so decide
-            within their fidelity: a campaign is judged by its own configuration, not by another campaign's.
+        source: What the sources of the values begin with (one or several) that come last whenever they were
+            stored, and so decide within their fidelity: a campaign is judged by its own configuration, not by
+            another campaign's.
+        only: Leave out the values of every other source.
     """
     points = session.scalars(
         select(models.DataPoint)
@@ -305,6 +321,8 @@ def known_values(
         .order_by(models.DataPoint.id)
     )
     ordered = sorted(points, key=lambda p: source is not None and p.source.startswith(source))
+    if only and source is not None:
+        ordered = [p for p in ordered if p.source.startswith(source)]
     return [
         KnownValue(p.property, p.value, p.fidelity, p.temperature_K) for p in ordered if p.value is not None
     ]
@@ -312,6 +330,8 @@ def known_values(
 
 def _judge_candidate(session: Session, job: models.Job, result: FinishedJob) -> None:
     candidate = job.candidate
+    if candidate is None:
+        return
     candidate.state = _CANDIDATE_STATE_OF[result.status]
     if result.status != "converged":
         candidate.hit, candidate.reason = None, result.message

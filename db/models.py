@@ -26,10 +26,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 __all__ = [
+    "ATTEMPT_STATES",
     "CAMPAIGN_STATES",
     "CANDIDATE_STATES",
     "ITERATION_STAGES",
     "JOB_STATES",
+    "Attempt",
     "Base",
     "Campaign",
     "Candidate",
@@ -58,7 +60,10 @@ CANDIDATE_STATES = (
     "unconverged",
     "abandoned",
 )
-JOB_STATES = ("waiting", "running", "done", "unconverged", "failed", "cancelled")
+JOB_STATES = ("waiting", "submitted", "running", "done", "unconverged", "failed", "lost", "cancelled")
+"""``submitted``: a scheduler has it; ``lost``: nobody can say where it is, which is not ``failed``."""
+ATTEMPT_STATES = ("prepared", *JOB_STATES[1:])
+"""``prepared``: its directory is written, and whether a scheduler has it is not known yet."""
 ORIGINS = ("strategy", "random")
 
 
@@ -236,16 +241,20 @@ class Candidate(Base):
 
 
 class Job(Base):
-    """One validator on one candidate under one configuration."""
+    """One validator on one candidate, or on a material that nobody proposed, under one configuration."""
 
     __tablename__ = "job"
     __table_args__ = (
         UniqueConstraint("candidate_id", "validator", "configuration_hash"),
+        UniqueConstraint("material_id", "validator", "configuration_hash"),
+        CheckConstraint("(candidate_id IS NULL) <> (material_id IS NULL)", name="candidate_or_material"),
         _one_of("state", JOB_STATES),
         Index("ix_job_state_lease", "state", "lease_expires"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
-    candidate_id: Mapped[int] = mapped_column(ForeignKey("candidate.id"), index=True)
+    candidate_id: Mapped[int | None] = mapped_column(ForeignKey("candidate.id"), index=True)
+    material_id: Mapped[int | None] = mapped_column(ForeignKey("material.id"), index=True)
+    """Set for a job outside any campaign."""
     validator: Mapped[str] = mapped_column(String(40))
     fidelity: Mapped[str] = mapped_column(String(20))
     configuration: Mapped[dict[str, Any]]
@@ -255,12 +264,47 @@ class Job(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(200))
     lease_expires: Mapped[datetime | None]
     external_id: Mapped[str | None] = mapped_column(String(200))
+    runner: Mapped[dict[str, Any] | None]
+    """Where it runs and within which limits; None for what runs in the campaign's own processes."""
     outcome: Mapped[dict[str, Any] | None]
     """The validator's outcome as JSON, once there is one."""
     message: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=_now)
     finished_at: Mapped[datetime | None]
-    candidate: Mapped[Candidate] = relationship(back_populates="jobs")
+    candidate: Mapped[Candidate | None] = relationship(back_populates="jobs")
+    material: Mapped[Material | None] = relationship()
+    tries: Mapped[list[Attempt]] = relationship(back_populates="job", order_by="Attempt.number")
+
+    @property
+    def subject(self) -> Material:
+        """The material that is asked about."""
+        found = self.material if self.candidate is None else self.candidate.material
+        assert found is not None  # noqa: S101 - a check of the table
+        return found
+
+
+class Attempt(Base):
+    """One try of a job that runs outside: its directory, and what became of it."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (UniqueConstraint("job_id", "number"), _one_of("state", ATTEMPT_STATES))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    number: Mapped[int]
+    """1, 2, ..."""
+    job_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    """SHA-256 of what ``job.json`` asks, a nonce included: a result that repeats it belongs here."""
+    nonce: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(20), default="prepared")
+    directory: Mapped[str] = mapped_column(Text)
+    external_id: Mapped[str | None] = mapped_column(String(200))
+    message: Mapped[str | None] = mapped_column(Text)
+    result_sha256: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+    lost_at: Mapped[datetime | None]
+    """When contact was lost; None while there is some."""
+    finished_at: Mapped[datetime | None]
+    job: Mapped[Job] = relationship(back_populates="tries")
 
 
 class Decision(Base):

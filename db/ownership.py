@@ -10,8 +10,9 @@ import os
 import socket
 import uuid
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
+
+from hea_loop.processes import is_alive, start_of
 
 __all__ = ["LEASE", "is_free", "lease_end", "new_owner"]
 
@@ -19,22 +20,9 @@ LEASE: Final = timedelta(seconds=120)
 """How long a claim holds without being renewed. Renewals come every quarter of it."""
 
 
-def _start_of(pid: int) -> str:
-    """When the process started, in clock ticks since boot: tells a process from a later one with its number."""
-    try:
-        return (
-            Path(f"/proc/{pid}/stat")
-            .read_text(encoding="ascii", errors="replace")
-            .rpartition(")")[2]
-            .split()[19]
-        )
-    except (OSError, IndexError):
-        return "?"
-
-
 def new_owner() -> str:
     """Return an owner name for this process, different at every call."""
-    return f"{socket.gethostname()}|{os.getpid()}|{_start_of(os.getpid())}|{uuid.uuid4().hex[:12]}"
+    return f"{socket.gethostname()}|{os.getpid()}|{start_of(os.getpid())}|{uuid.uuid4().hex[:12]}"
 
 
 def lease_end(now: datetime | None = None) -> datetime:
@@ -49,27 +37,4 @@ def is_free(owner: str | None, expires: datetime | None, now: datetime | None = 
     parts = owner.split("|")
     if len(parts) != 4 or parts[0] != socket.gethostname() or not parts[1].isdigit():
         return False
-    return not _is_alive(int(parts[1]), parts[2])
-
-
-def _is_alive(pid: int, start: str) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it lives and belongs to another user
-    return _start_of(pid) == start and not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return (
-            Path(f"/proc/{pid}/stat")
-            .read_text(encoding="ascii", errors="replace")
-            .rpartition(")")[2]
-            .split()[0]
-            == "Z"
-        )
-    except (OSError, IndexError):
-        return False
+    return not is_alive(int(parts[1]), parts[2])

@@ -47,6 +47,15 @@ _ALL: Final = (
     Property("reduced_elastic_modulus", "GPa", "Reduced modulus of nanoindentation"),
     Property("poisson_ratio", "1", "Poisson's ratio nu"),
     Property(
+        "elastic_constant_c11", "GPa", "C11 of a cubic crystal; of a cell with less symmetry its cubic part"
+    ),
+    Property("elastic_constant_c12", "GPa", "C12, likewise"),
+    Property("elastic_constant_c44", "GPa", "C44, likewise"),
+    Property("lattice_parameter", "angstrom", "Edge of the conventional cubic cell"),
+    Property(
+        "formation_energy", "eV/atom", "Energy at 0 K against the pure elements in their stable structures"
+    ),
+    Property(
         "unstable_stacking_fault_energy", "J/m2", "Unstable stacking-fault energy E_USF of the slip system"
     ),
     Property(

@@ -2,12 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from hea_loop.errors import InputError
+from hea_loop.generators import TrainingData, generator_named
+from hea_loop.generators.ensembles import fit_ensemble
 from hea_loop.generators.feed_forward import FeedForward
 from hea_loop.generators.field_steps import FieldSteps
 from hea_loop.generators.velocity_field import FieldSettings, VelocityField, train_field, train_fields
+from hea_loop.prediction import predict_array
 
 CPU = torch.device("cpu")
 FIELD = VelocityField(d=6, p=2, width=16, layers=2)
@@ -136,3 +141,41 @@ def test_training_lowers_the_loss():
     train([1], every=20, settings=settings, seen=seen)
     losses = [losses[0] for _, losses, _ in seen]
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def ternaries(seed, n=60):
+    x = np.random.default_rng(seed).dirichlet(np.ones(3), n)
+    properties = ("shear_modulus", "density")
+    elements = ("Hf", "Nb", "W")
+    values = predict_array(x, elements, properties)
+    conditions = np.column_stack([values[name] for name in properties])
+    return TrainingData(elements, x, conditions, properties, closed_form=properties)
+
+
+def test_an_ensemble_of_flow_matching_is_what_training_each_on_its_own_gives_bit_by_bit():
+    options, seeds = {"steps": 12, "width": 16, "batch_size": 32, "draws": 2}, [5, 6]
+    data, seen = [ternaries(1), ternaries(2, n=50)], []
+    members = fit_ensemble(
+        "flow-matching",
+        data,
+        seeds,
+        options=options,
+        device="cpu",
+        progress=lambda step, of, point: seen.append((step, of, point["loss"])),
+    )
+    for member, own, seed in zip(members, data, seeds, strict=True):
+        alone = generator_named("flow-matching", options)
+        record = alone.fit(own, seed=seed, device="cpu")
+        assert member.generator.checkpoint() == alone.checkpoint()
+        assert member.record.curve == record.curve
+        assert member.record.metrics == record.metrics
+    assert seen[-1][:2] == (12, 12)
+    last = [member.record.curve[-1]["loss"] for member in members]
+    assert seen[-1][2] == pytest.approx(np.mean(last))
+
+
+def test_members_with_other_columns_are_refused():
+    one = ternaries(1)
+    fewer = TrainingData(one.elements, one.fractions, one.conditions[:, :1], one.condition_names[:1])
+    with pytest.raises(InputError, match="the same columns"):
+        fit_ensemble("flow-matching", [one, fewer], [1, 2], options={"steps": 1}, device="cpu")

@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["HEAD", "VERSION_TABLE"]
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest revision. Kept here so that a store at head opens without importing Alembic; a test compares."""
 
 VERSION_TABLE: Final = "hea_loop_version"

@@ -13,7 +13,7 @@ and "analog bits" (Chen, Zhang and Hinton 2023, arXiv:2208.04202) are generated 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self
 
@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import ndtr
 
 from hea_loop.errors import InputError
+from hea_loop.generators.alike import require_alike
 from hea_loop.generators.allowed_region import AllowedRegion, project_on_bounds
 from hea_loop.generators.collapse import CollapseMonitor
 from hea_loop.generators.conditioning import checked_conditions
@@ -33,7 +34,7 @@ from hea_loop.generators.quality import NOVELTY_DISTANCE
 from hea_loop.generators.steering import steer
 from hea_loop.generators.torch_execution import chosen_device, device_name, one_thread, packed, unpacked
 from hea_loop.generators.training_metrics import training_metrics
-from hea_loop.generators.velocity_field import FieldSettings, VelocityField, flow, train_field
+from hea_loop.generators.velocity_field import Batch, FieldSettings, VelocityField, flow, train_fields
 from hea_loop.palette import Palette
 
 __all__ = ["FlowMatching", "FlowMatchingOptions"]
@@ -163,33 +164,53 @@ class FlowMatching:
             InputError: A condition that is the same for all alloys, one said to be a formula that is none, or an
                 unusable device.
         """
+        return self.fit_together([self], [data], [seed], device=device, progress=progress)[0]
+
+    @classmethod
+    def fit_together(
+        cls,
+        members: Sequence[Self],
+        data: Sequence[TrainingData],
+        seeds: Sequence[int],
+        *,
+        device: str | None = None,
+        progress: Progress | None = None,
+    ) -> list[TrainingRecord]:
+        """Train several at once, each on its own data from its own seed, as :meth:`fit` would.
+
+        Args:
+            members: Generators with the same options.
+            data: One for each, with the same numbers of elements and of properties.
+            seeds: One for each.
+            device: See :meth:`fit`.
+            progress: Called with the mean of the members' points.
+
+        Returns:
+            A record for each; ``seconds`` is the wall time of training and measuring all of them.
+
+        Raises:
+            InputError: As :meth:`fit`, or options or shapes that differ.
+        """
+        require_alike([member.options for member in members], data, seeds)
         where = chosen_device(device)
         started = time.perf_counter()
-        o = self.options
+        o = members[0].options
         with one_thread():
-            _require_spread(data)
-            model = property_model(data, seed=seed)
-            scales = _Scales.of(data, model)
-            monitor = CollapseMonitor.for_data(data, seed=seed)
-            curve: list[dict[str, float]] = []
+            runs = [_Run(*given) for given in zip(members, data, seeds, strict=True)]
             every = max(1, o.steps // _CURVE_POINTS)
 
-            def watch(step: int, loss: float, average: torch.Tensor) -> None:
-                if step % every and step != o.steps:
-                    return
-                point = {"step": float(step), "loss": loss}
-                if (step // every) % _CHECK_EVERY == 0 or step == o.steps:
-                    now = average.cpu()
-                    point |= monitor.observe(
-                        step, lambda c, s: self._unsteered(data, scales, now, model.to_coordinates(c), s)
-                    )
-                curve.append(point)
+            def watch(step: int, losses: list[float], averages: torch.Tensor) -> None:
+                look = (step // every) % _CHECK_EVERY == 0 or step == o.steps
+                points = [
+                    run.point(step, loss, average, look=look)
+                    for run, loss, average in zip(runs, losses, averages, strict=True)
+                ]
                 if progress is not None:
-                    progress(step, o.steps, point)
+                    progress(step, o.steps, {k: float(np.mean([p[k] for p in points])) for k in points[0]})
 
-            weights = train_field(
-                self._field(data),
-                self._batches(data, scales, model, seed, where),
+            weights = train_fields(
+                runs[0].field,
+                [run.batches(where) for run in runs],
                 FieldSettings(
                     steps=o.steps,
                     batch_size=o.batch_size,
@@ -198,21 +219,21 @@ class FlowMatching:
                     hide_one=o.hide_one,
                     hide_all=o.hide_all,
                 ),
-                seed=seed,
+                seeds=seeds,
                 device=where,
-                watch=watch,
                 every=every,
+                watch=watch,
             )
-            self._data, self._model, self._weights = data, model, weights
-            metrics = training_metrics(self, data, seed=seed)
-        metrics |= monitor.metrics() | {"collapsed": metrics["collapsed"] or monitor.collapsed}
-        return TrainingRecord(
-            metrics=metrics, curve=curve, device=device_name(where), seconds=time.perf_counter() - started
-        )
+            metrics = [run.finish(own.clone()) for run, own in zip(runs, weights, strict=True)]
+        seconds = time.perf_counter() - started
+        return [
+            TrainingRecord(metrics=found, curve=run.curve, device=device_name(where), seconds=seconds)
+            for run, found in zip(runs, metrics, strict=True)
+        ]
 
     def _batches(
         self, data: TrainingData, scales: _Scales, model: PropertyModel, seed: int, where: Any
-    ) -> Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]:
+    ) -> Batch:
         """Batches of varied alloys.
 
         Every alloy stands several times, its fractions multiplied by random factors on its own elements and its
@@ -412,6 +433,43 @@ class FlowMatching:
         out._model = PropertyModel.from_state(state["properties"])
         out._weights = state["weights"]
         return out
+
+
+class _Run:
+    """The training of one member: what it learns from, and what was seen on the way."""
+
+    def __init__(self, member: FlowMatching, data: TrainingData, seed: int) -> None:
+        _require_spread(data)
+        self._member, self._data, self._seed = member, data, seed
+        self._model = property_model(data, seed=seed)
+        self._scales = _Scales.of(data, self._model)
+        self._monitor = CollapseMonitor.for_data(data, seed=seed)
+        self.curve: list[dict[str, float]] = []
+        self.field = member._field(data)  # noqa: SLF001 - this is a part of it
+
+    def batches(self, where: Any) -> Batch:
+        """Of varied alloys."""
+        return self._member._batches(self._data, self._scales, self._model, self._seed, where)  # noqa: SLF001 - as above
+
+    def point(self, step: int, loss: float, weights: torch.Tensor, *, look: bool) -> dict[str, float]:
+        """The next point of the curve, with a look for collapse or without."""
+        point = {"step": float(step), "loss": loss}
+        if look:
+            point |= self._monitor.observe(
+                step,
+                lambda c, seed: self._member._unsteered(  # noqa: SLF001 - as above
+                    self._data, self._scales, weights, self._model.to_coordinates(c), seed
+                ),
+            )
+        self.curve.append(point)
+        return point
+
+    def finish(self, weights: torch.Tensor) -> dict[str, Any]:
+        """Make the member the trained generator; its metrics."""
+        member, monitor = self._member, self._monitor
+        member._data, member._model, member._weights = self._data, self._model, weights  # noqa: SLF001 - as above
+        metrics = training_metrics(member, self._data, seed=self._seed)
+        return metrics | monitor.metrics() | {"collapsed": metrics["collapsed"] or monitor.collapsed}
 
 
 def _units(model: PropertyModel, scales: _Scales, wanted: Array) -> Array:

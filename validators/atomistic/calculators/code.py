@@ -1,0 +1,70 @@
+"""What the engine asks of every code: one self-consistent calculation, and its word on whether it converged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hea_loop.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ase import Atoms
+
+    from validators.atomistic.evaluation import Evaluation
+
+__all__ = ["Code", "require_options"]
+
+
+class Code(ABC):
+    """One code with its settings.
+
+    Attributes:
+        name: As in :class:`validators.atomistic.specification.CalculatorChoice`.
+        rungs: Texts of the restart ladder, the first try first. A rung changes the way to self-consistency
+            (iterations, mixing, eigensolver), never the functional, basis, k-mesh, smearing or tolerances:
+            those decide the number.
+        k_density: Divisions of the k-mesh per reciprocal angstrom; None for a code without k-points.
+        settings: All that decides the numbers, as plain JSON, the code's version included.
+        method: One line for a data point: ``gpaw 26.7.0, PBE, plane waves 350 eV, ...``.
+        spin_polarised: Whether initial magnetic moments of the atoms are used.
+    """
+
+    name: str
+    rungs: ClassVar[tuple[str, ...]] = ("first try",)
+    k_density: float | None = None
+    settings: dict[str, Any]
+    method: str
+    spin_polarised: bool = True
+
+    @abstractmethod
+    def run(self, atoms: Atoms, directory: Path, rung: int, k_points: tuple[int, int, int]) -> Evaluation:
+        """Run one self-consistent calculation in an empty directory.
+
+        Args:
+            atoms: The structure, without a calculator.
+            directory: Exists and is empty; inputs, logs and outputs are kept there.
+            rung: Index into ``rungs``.
+            k_points: Divisions of the Gamma-centred mesh.
+
+        Raises:
+            Unconverged: The code ended without reaching self-consistency.
+            CalculationFailed: It ended with an error, or without what was asked.
+        """
+
+
+def require_options(name: str, options: dict[str, Any], known: tuple[str, ...]) -> None:
+    """Refuse options that a calculator does not have.
+
+    Raises:
+        InputError: The first one it does not know.
+    """
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InputError(
+            f"calculator.options.{unknown[0]}",
+            options[unknown[0]],
+            f"is no option of {name}",
+            f"use {', '.join(known)}" if known else "leave it out: there are none",
+        )
