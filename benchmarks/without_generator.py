@@ -3,9 +3,9 @@
     python -m benchmarks.without_generator [CAMPAIGN.yaml] [--seed 1] [--iterations 3] [--pool N] [--json]
 
 Every iteration draws a pool of uniform random compositions of the palette (as many as the campaign's strategy
-would generate, or ``--pool``), the campaign improves the best of it and ranks all: predicted targets, published
-phases, the surrogate of all answers so far, minimum distances. What is left out is the trained generator. A strategy that does no better
-than this owes its hits to the screening.
+would generate, or ``--pool``), and the campaign improves the best of it and ranks all: predicted targets, published
+phases, the surrogate of all answers so far, minimum distances. What is left out is the trained generator. A
+strategy that does no better than this owes its hits to the screening.
 """
 
 from __future__ import annotations
