@@ -73,7 +73,7 @@ def measure(campaign: Campaign, *, seed: int, iterations: int, pool: int | None 
         keys = sorted(answers)
         rows = [Composition.from_key(k).fraction_vector(palette.elements) for k in keys]
         asked = np.array(rows, dtype=float).reshape(len(keys), len(palette.elements))
-        surrogate = fit_surrogate(plain, palette.elements, asked, [answers[k] for k in keys], reports)
+        surrogate = fit_surrogate(plain, palette.elements, asked, [answers[k] for k in keys], reports=reports)
         drawn = palette.sample_uniform(size, rng)
         drawn += improved_candidates(drawn, plain, surrogate, rng=rng)
         selection = select(drawn, plain, known, surrogate, number=strategy, rng=rng)

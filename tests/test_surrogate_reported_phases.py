@@ -52,7 +52,7 @@ def campaign():
 
 def chance(fractions: np.ndarray, answered=(), answers=(), said=()) -> np.ndarray:
     rows = np.array(answered, dtype=float).reshape(-1, len(ELEMENTS))
-    fitted = fit_surrogate(campaign(), ELEMENTS, rows, list(answers), said)
+    fitted = fit_surrogate(campaign(), ELEMENTS, rows, list(answers), reports=said)
     return fitted.verdict_probability(fractions)["single_phase_bcc"]
 
 
