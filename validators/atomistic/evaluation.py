@@ -32,8 +32,8 @@ class Evaluation:
     """Energy, forces and stress of ``n`` atoms from one converged calculation.
 
     Attributes:
-        energy_eV: Energy of the cell, extrapolated to zero electronic temperature where the code smears (for
-            Fermi and Methfessel-Paxton alike the mean of what the code calls total and free energy).
+        energy_eV: Energy of the cell, extrapolated to zero width where the code smears the occupations (Gillan, J.
+            Phys.: Condens. Matter 1 (1989) 689, doi 10.1088/0953-8984/1/4/005).
         forces_eV_A: Forces, shape ``(n, 3)``; derivatives of ``free_energy_eV``.
         stress_GPa: Cauchy stress, shape ``(3, 3)``, tension positive; derivative of ``free_energy_eV``.
         free_energy_eV: Mermin free energy at the smearing width: what forces and stress are consistent with.

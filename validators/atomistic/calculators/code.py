@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from validators.atomistic.evaluation import Evaluation
+    from validators.atomistic.presets import Preset
 
-__all__ = ["Code", "require_options"]
+__all__ = ["Code", "electronic_settings", "require_options"]
 
 
 class Code(ABC):
@@ -46,7 +47,7 @@ class Code(ABC):
             atoms: The structure, without a calculator.
             directory: Exists and is empty; inputs, logs and outputs are kept there.
             rung: Index into ``rungs``.
-            k_points: Divisions of the Gamma-centred mesh.
+            k_points: Divisions of the Monkhorst-Pack mesh; see :func:`validators.atomistic.presets.k_shift`.
 
         Raises:
             Unconverged: The code ended without reaching self-consistency.
@@ -68,3 +69,47 @@ def require_options(name: str, options: dict[str, Any], known: tuple[str, ...]) 
             f"is no option of {name}",
             f"use {', '.join(known)}" if known else "leave it out: there are none",
         )
+
+
+def electronic_settings(
+    name: str,
+    preset: Preset,
+    options: dict[str, Any],
+    known: tuple[str, ...],
+    *,
+    iterations: int,
+) -> dict[str, Any]:
+    """The preset's settings with the user's options over them.
+
+    Args:
+        name: Of the code.
+        preset: The preset.
+        options: The user's options of the calculator.
+        known: The code's own options; every code has ``cutoff_eV``, ``k_density`` and ``smearing_eV``.
+        iterations: Electronic iterations of the first rung unless the options say so.
+
+    Returns:
+        ``preset``, ``cutoff_eV``, ``k_density``, ``smearing_eV``, ``energy_tolerance_eV``,
+        ``max_iterations``.
+
+    Raises:
+        InputError: An option that the code does not have, or a value out of range.
+    """
+    require_options(name, options, ("cutoff_eV", "k_density", "smearing_eV", *known))
+    return {
+        "preset": preset.name,
+        "cutoff_eV": _between(options, "cutoff_eV", preset.cutoff_eV[name], 100.0, 5000.0),
+        "k_density": _between(options, "k_density", preset.k_density, 0.1, 50.0),
+        "smearing_eV": _between(options, "smearing_eV", preset.smearing_eV, 1e-3, 2.0),
+        "energy_tolerance_eV": preset.energy_tolerance_eV,
+        "max_iterations": int(_between(options, "max_iterations", iterations, 1, 10000)),
+    }
+
+
+def _between(options: dict[str, Any], key: str, default: float, low: float, high: float) -> float:
+    value = options.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InputError(
+            f"calculator.options.{key}", value, "is out of range", f"use a number from {low:g} to {high:g}"
+        )
+    return float(value)
