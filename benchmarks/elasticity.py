@@ -1,12 +1,12 @@
 """The elastic model of campaigns against experiments, and what it says of hits that the linear combination judged.
 
-    python -m benchmarks.elasticity [CAMPAIGN.yaml] [--store URL] [--number 4000] [--seed 0] [--json]
+    python -m benchmarks.elasticity [CAMPAIGN.yaml] [--store URL] [--number 4000] [--seed 0] [--left-out] [--json]
 
 Of uniform random compositions: how many lie inside the predicted targets by either, and by both. Of the hits of a
 finished run (``--store``): in how many the model's values lie inside too, and how many of them are expected to be
 inside, by the model and by the linear combination with the uncertainty that each states. Nothing is validated anew.
 Before that the measured Young's moduli of the packaged bcc alloys as G = E / (2 (1 + nu)), each foretold without any
-experiment on its alloy system.
+experiment on its alloy system; with ``--left-out`` the first-principles alloys of each element, foretold without it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,16 @@ from hea_loop.prediction import sigma_array
 from hea_loop.surrogates.first_principles import ElasticData, fit_first_principles
 from hea_loop.surrogates.kept_models import first_principles_model
 
-__all__ = ["AgainstExperiments", "HitsInDoubt", "RandomShares", "experiments", "judge_hits", "random_shares"]
+__all__ = [
+    "AgainstExperiments",
+    "ElementLeftOut",
+    "HitsInDoubt",
+    "RandomShares",
+    "elements_left_out",
+    "experiments",
+    "judge_hits",
+    "random_shares",
+]
 
 Array = NDArray[np.float64]
 
@@ -98,6 +107,42 @@ def experiments() -> AgainstExperiments:
     return AgainstExperiments(
         len(measured), *errors[0], *errors[1], *errors[2], inside, float(np.median(sigma))
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ElementLeftOut:
+    """First-principles alloys of an element, foretold by a model that has seen none of it; GPa.
+
+    Attributes:
+        element: Which.
+        alloys: How many have it.
+        mae: Mean absolute error of G.
+        inside: Share within 1.96 standard deviations.
+        sigma: Median standard deviation.
+    """
+
+    element: str
+    alloys: int
+    mae: float
+    inside: float
+    sigma: float
+
+
+def elements_left_out() -> list[ElementLeftOut]:
+    """Leave each element out of what the literature's level learns, and foretell the alloys that have it."""
+    data = packaged_elastic_data().of("literature")
+    out = []
+    for element in sorted({e for r in data.rows for e in r.composition.elements}):
+        rest = ElasticData(tuple(r for r in data.rows if element not in r.composition.elements))
+        model = fit_first_principles(rest, widening=first_principles_model(data).base.widening)
+        rows = [r for r in data.rows if r.property == _G and element in r.composition.elements]
+        elements = (*model.base.elements, element)
+        x = np.array([r.composition.fraction_vector(elements) for r in rows])
+        mean, sigma = model.predict(x, elements, (_G,))[_G]
+        missed = np.abs(mean - np.array([r.value for r in rows]))
+        inside = float((missed <= 1.96 * sigma).mean())
+        out.append(ElementLeftOut(element, len(rows), float(missed.mean()), inside, float(np.median(sigma))))
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +244,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--store", help="URL of a store with a finished run of the campaign")
     parser.add_argument("--number", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--left-out", action="store_true", help="leave out every element in turn: minutes")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     campaign = load_campaign(given.campaign)
@@ -206,6 +252,7 @@ def main(arguments: list[str] | None = None) -> None:
     if model is None:
         raise ValueError("the campaign has no first-principles model")
     against = experiments()
+    left_out = elements_left_out() if given.left_out else []
     shares = random_shares(campaign, model, number=given.number, seed=given.seed)
     hits = _hits_of(given.store, campaign.name) if given.store else []
     judged = judge_hits(campaign, model, hits) if hits else None
@@ -216,6 +263,7 @@ def main(arguments: list[str] | None = None) -> None:
                     "campaign": campaign.name,
                     "model": model.source,
                     "experiments": asdict(against),
+                    "left_out": [asdict(found) for found in left_out],
                     "random": asdict(shares),
                     "hits": None if judged is None else asdict(judged),
                 },
@@ -231,6 +279,11 @@ def main(arguments: list[str] | None = None) -> None:
         f"{against.model_mae:.1f} ({against.model_bias:+.1f}); {against.model_inside} within 1.96 sigma, median sigma "
         f"{against.model_sigma:.1f}"
     )
+    for found in left_out:
+        print(
+            f"without {found.element}: G of its {found.alloys} alloys is missed by {found.mae:.1f}, {found.inside:.1%} "
+            f"within 1.96 sigma, median sigma {found.sigma:.1f}"
+        )
     print(
         f"inside the predicted targets, of {shares.number} uniform random compositions: {shares.linear:.2%} by the "
         f"linear combination, {shares.learned:.2%} by the model, {shares.both:.2%} by both"
