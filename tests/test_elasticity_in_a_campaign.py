@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from benchmarks.elasticity import judge_hits, random_shares
 from db import models
 from db.campaigns import (
     NewCandidate,
@@ -365,3 +366,15 @@ def test_a_store_that_nobody_added_to_teaches_what_is_packaged(tmp_path):
         with store.read() as session:
             assert elastic_data(session).sha256 == packaged_elastic_data().sha256
     assert len(packaged_elastic_data().of("experiment").rows) > 10
+
+
+def test_the_benchmark_holds_the_model_against_hits_that_the_linear_combination_judged():
+    spec = campaign(elasticity="linear-combination", targets={G: {"min": 45, "max": 60}})
+    pool = spec.design_space().sample_uniform(40, np.random.default_rng(8))
+    judged = judge_hits(spec, small_elastic_model(), pool)
+    mean, sigma = learned_values(pool)
+    assert judged.inside_all == judged.inside[G] == np.mean((mean >= 45) & (mean <= 60))
+    assert judged.median_sigma[G] == pytest.approx(np.median(sigma))
+    assert 0 < judged.expected_linear[G] < 0.7  # an interval of 15 GPa, known to 16
+    shares = random_shares(spec, small_elastic_model(), number=200, seed=0)
+    assert shares.both <= min(shares.linear, shares.learned)
