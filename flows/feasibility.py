@@ -44,7 +44,13 @@ def refuse_infeasible(campaign: Campaign, store: Store | None = None) -> None:
             judged = tuple(n for n in judged if n not in LEARNED_PROPERTIES)
         else:
             with store.read() as session:
-                elasticity = elastic_model(session, campaign)
+                elasticity = elastic_model(
+                    session,
+                    campaign,
+                    lambda text: emit(
+                        ProgressEvent(campaign.name, 0, campaign.iterations, "preparing", message=text)
+                    ),
+                )
     intervals = checked_intervals({n: (t.min, t.max) for n, t in campaign.targets.items() if n in judged})
     if campaign.feasibility == "warn" or not intervals:
         return
