@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+DFT_STAMP := $(VENV)/.installed-dft
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT_INSTALL := $(SUDO) apt-get update -qq && \
@@ -18,7 +19,7 @@ export DO_NOT_TRACK ?= 1
 # Our matrices are small: one thread each beats two that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install install-dev chromium run test lint types imports server deploy worker figures base-rate kill-test clean
+.PHONY: help install install-dev dft chromium run test lint types imports server deploy worker figures base-rate kill-test clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +45,19 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(STAMP)
 install: $(STAMP) ## Install hea-loop and what it needs into .venv
 
 install-dev: $(DEV_STAMP) ## The same, with what development and tests need
+
+# GPAW is compiled against Debian's libxc, BLAS and MPI; ABINIT and its pseudopotentials come as packages
+$(DFT_STAMP): pyproject.toml constraints.txt | $(STAMP)
+	@{ command -v abinit mpicc gcc && ls /usr/share/abinit/psp/74w.6.hgh /usr/include/xc.h \
+	  && ldconfig -p | grep -q libopenblas; } >/dev/null 2>&1 || { echo "installing abinit and what GPAW is built with"; \
+	  $(APT_INSTALL) abinit abinit-data libxc-dev libopenblas-dev libopenmpi-dev build-essential python3-dev >/dev/null; }
+	$(PIP) -e '.[dft]'
+	@touch $@
+
+dft: export OMP_NUM_THREADS := 1
+dft: $(DFT_STAMP) ## Install GPAW and ABINIT, and compute tungsten with both (some minutes on one core)
+	$(BIN)/hea-loop dft run W --workflow elastic --calculator gpaw --preset screening --directory out/dft/W-gpaw
+	$(BIN)/hea-loop dft run W --workflow equation-of-state --calculator abinit --preset screening --directory out/dft/W-abinit
 
 chromium: ## Install Chromium where there is none (Debian): the report is tested in it
 	@{ command -v chromium && ldconfig -p | grep -q libatomic.so.1; } >/dev/null || { echo "installing chromium"; \
@@ -91,7 +105,7 @@ types: $(DEV_STAMP) ## Check the types (mypy, strict on hea_loop, validators and
 imports: $(DEV_STAMP) ## Check that imports run one way
 	$(BIN)/lint-imports
 
-test: $(DEV_STAMP) chromium lint types imports ## Install, lint, check types and imports, and run every test
+test: $(DEV_STAMP) $(DFT_STAMP) chromium lint types imports ## Install, lint, check types and imports, and run every test
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 clean: ## Remove the environment and caches; stores and reports stay

@@ -14,7 +14,7 @@ from hea_loop.errors import InputError
 from validators.atomistic.calculators.code import Code
 from validators.atomistic.calculators.emt import Emt
 from validators.atomistic.engine import CalculationFailed, Engine, Evaluation, Unconverged, engine_for
-from validators.atomistic.presets import k_points
+from validators.atomistic.presets import k_points, k_shift
 from validators.atomistic.specification import CalculatorChoice
 
 EMT = CalculatorChoice("emt", "test")
@@ -152,11 +152,12 @@ def test_an_element_that_emt_does_not_have_is_refused_by_name(tmp_path: Path) ->
 
 def test_the_mesh_follows_the_density_and_leaves_vacuum_and_open_directions_at_one_point() -> None:
     assert k_points(bulk("W", a=3.18), 4.25) == (12, 12, 12)
-    assert k_points(bulk("W", a=3.18, cubic=True), 4.25) == (9, 9, 9)
+    assert k_points(bulk("W", a=3.18, cubic=True), 4.25) == (8, 8, 8)
     slab = bulk("W", a=3.18, cubic=True) * (1, 1, 4)
     slab.center(vacuum=8.0, axis=2)
     slab.pbc = (True, True, False)
-    assert k_points(slab, 4.25) == (9, 9, 1)
+    assert k_points(slab, 4.25) == (8, 8, 1)
+    assert k_shift((8, 8, 1)) == (1, 1, 0)
 
 
 def test_every_code_has_a_ladder_that_begins_with_a_first_try() -> None:

@@ -13,7 +13,7 @@ from hea_loop.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["PRESETS", "Preset", "k_points", "preset_named"]
+__all__ = ["PRESETS", "Preset", "k_points", "k_shift", "preset_named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Preset:
         k_density: Divisions of the k-mesh per reciprocal angstrom (2 pi included), see :func:`k_points`.
         cutoff_eV: Plane-wave cut-off by code, eV.
         smearing_eV: Width of the electronic smearing, eV.
-        energy_tolerance_eV: Largest change of the energy per atom in the last steps of the electronic
-            iteration, eV.
+        energy_tolerance_eV: Largest change of the energy in the last steps of the electronic iteration, eV per
+            valence electron (GPAW) or per atom (others).
     """
 
     name: str
@@ -61,17 +61,17 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 cutoff_eV=MappingProxyType(
                     {"gpaw": 300.0, "abinit": 544.0, "espresso": 544.0, "vasp": 300.0}
                 ),
-                smearing_eV=0.2,
+                smearing_eV=0.3,
                 energy_tolerance_eV=1e-5,
             ),
             Preset(
                 "screening",
-                "to rank alloys: moduli of most bcc metals within some percent of production",
+                "to rank alloys; its errors for the pure metals are measured by `hea-loop dft qualify`",
                 k_density=4.25,
                 cutoff_eV=MappingProxyType(
                     {"gpaw": 350.0, "abinit": 680.0, "espresso": 680.0, "vasp": 350.0}
                 ),
-                smearing_eV=0.1,
+                smearing_eV=0.2,
                 energy_tolerance_eV=1e-6,
             ),
             Preset(
@@ -102,21 +102,30 @@ def preset_named(name: str, field: str = "preset") -> Preset:
 
 
 def k_points(atoms: Atoms, k_density: float) -> tuple[int, int, int]:
-    """Divisions of a Gamma-centred k-mesh of a density: ``ceil(k_density * |b_i|)``, at least 1.
+    """Divisions of the Monkhorst-Pack mesh of a density: the even number nearest to ``k_density * |b_i|``.
 
     ``|b_i|`` are the lengths of the reciprocal vectors with the factor 2 pi, so that a density of 4.25 gives
-    12 x 12 x 12 in the primitive cell of tungsten. The mesh always contains Gamma, with even divisions as with
-    odd ones: a mesh shifted off Gamma breaks the symmetry of some deformed cells and of others not, and moduli
-    are differences between deformed cells. A direction without periodicity gets one point; one across a vacuum
-    gets one by its length.
+    12 x 12 x 12 in the primitive cell of tungsten. Meshes of even divisions avoid Gamma (:func:`k_shift`) and
+    have the fewest points that symmetry makes different. A direction without periodicity gets one point; one
+    across a vacuum gets one by its length.
 
     To compare strained cells take the divisions of the unstrained one for all of them.
+
+    Source: Monkhorst and Pack, Phys. Rev. B 13 (1976) 5188, doi 10.1103/PhysRevB.13.5188.
     """
     import numpy as np
 
     lengths = 2.0 * math.pi * np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
-    n = [
-        max(1, math.ceil(k_density * float(b) - 1e-9)) if periodic else 1
-        for b, periodic in zip(lengths, atoms.pbc, strict=True)
+    wanted = [
+        k_density * float(b) if periodic else 0.0 for b, periodic in zip(lengths, atoms.pbc, strict=True)
     ]
+    n = [1 if x <= 1.0 else max(2, 2 * round(x / 2.0)) for x in wanted]
     return n[0], n[1], n[2]
+
+
+def k_shift(divisions: tuple[int, int, int]) -> tuple[int, int, int]:
+    """By how many half steps the mesh is shifted off Gamma: 1 for even divisions, 0 for odd ones.
+
+    The shift keeps the symmetry of the primitive cells of sc, bcc and fcc.
+    """
+    return (1 - divisions[0] % 2, 1 - divisions[1] % 2, 1 - divisions[2] % 2)

@@ -18,6 +18,7 @@ from validators.atomistic.calculators.ase_reading import reason
 from validators.atomistic.calculators.code import Code, electronic_settings
 from validators.atomistic.calculators.program import command_of, required_text, run_program
 from validators.atomistic.evaluation import CalculationFailed, Evaluation, Unconverged
+from validators.atomistic.presets import k_shift
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -189,6 +190,7 @@ class Abinit(Code):
             "version": _version(tuple(self._command)),
             **electronic,
             "smearing": "gaussian",
+            "k_mesh": "monkhorst-pack",
             "ecutsm_Ha": 0.5,
             "tolvrs": _tolerance(electronic["energy_tolerance_eV"]),
             "pseudopotentials": {e: _digest(p) for e, p in sorted(self._own.items())},
@@ -251,7 +253,7 @@ class Abinit(Code):
             "kptopt": 1,
             "ngkpt": list(k_points),
             "nshiftk": 1,
-            "shiftk": [0, 0, 0],
+            "shiftk": [0.5 * half for half in k_shift(k_points)],
             "tolvrs": self.settings["tolvrs"],
             "nstep": self._iterations * _MORE_ITERATIONS[rung],
             "optforces": 1,

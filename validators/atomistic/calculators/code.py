@@ -47,7 +47,7 @@ class Code(ABC):
             atoms: The structure, without a calculator.
             directory: Exists and is empty; inputs, logs and outputs are kept there.
             rung: Index into ``rungs``.
-            k_points: Divisions of the Gamma-centred mesh.
+            k_points: Divisions of the Monkhorst-Pack mesh; see :func:`validators.atomistic.presets.k_shift`.
 
         Raises:
             Unconverged: The code ended without reaching self-consistency.

@@ -16,6 +16,7 @@ from validators.atomistic.calculators.ase_reading import reason
 from validators.atomistic.calculators.code import Code, electronic_settings
 from validators.atomistic.calculators.program import command_of, required_text, run_program
 from validators.atomistic.evaluation import CalculationFailed, Evaluation, Unconverged
+from validators.atomistic.presets import k_shift
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -124,6 +125,7 @@ class Espresso(Code):
             **electronic,
             "density_cutoff_factor": float(options.get("density_cutoff_factor", 8)),
             "smearing": "gaussian",
+            "k_mesh": "monkhorst-pack",
             "pseudopotentials": {e: _digest(e, p) for e, p in sorted(self._files.items())},
         }
         self.method = (
@@ -183,7 +185,7 @@ class Espresso(Code):
             input_data=data,
             pseudopotentials={e: p.name for e, p in self._files.items()},
             kpts=k_points,
-            koffset=(0, 0, 0),
+            koffset=k_shift(k_points),
         )
         # empty namelists, some of which older versions do not know
         lines = re.sub(r"^&\w+\n/\n", "", text.getvalue(), flags=re.MULTILINE)

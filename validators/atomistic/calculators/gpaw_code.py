@@ -91,6 +91,7 @@ class Gpaw(Code):
             "xc": str(options.get("xc", "PBE")),
             "setups": self._setups,
             "smearing": "gaussian",
+            "k_mesh": "monkhorst-pack",
             "density_tolerance": 1e-4,
             "eigenstate_tolerance": 4e-8,
         }
@@ -111,7 +112,7 @@ class Gpaw(Code):
         calculator = GPAW(
             mode=PW(settings["cutoff_eV"]),
             xc=settings["xc"],
-            kpts={"size": k_points, "gamma": True},
+            kpts={"size": k_points, "gamma": False},
             occupations={"name": "methfessel-paxton", "order": 0, "width": settings["smearing_eV"]},
             convergence={
                 "energy": settings["energy_tolerance_eV"],

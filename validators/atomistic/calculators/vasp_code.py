@@ -129,6 +129,7 @@ class Vasp(Code):
             "xc": str(options.get("xc", "PBE")),
             "setups": dict(options.get("setups", {})),
             "smearing": "gaussian",
+            "k_mesh": "monkhorst-pack",
             "potentials": Path(self._potentials).name,
         }
         self.method = (
@@ -165,7 +166,7 @@ class Vasp(Code):
             lwave=False,
             lcharg=False,
             kpts=k_points,
-            gamma=True,
+            gamma=False,  # Monkhorst-Pack: even divisions avoid Gamma
             **_LOOP[rung],
         )
         try:
