@@ -4,8 +4,9 @@ One problem, one strategy and one seed are one :func:`contest`:
 
 1. A fifth of the alloys, drawn by the seed, is held out. The generator is trained on the rest.
 2. Targets are drawn from the density of the data (:class:`hea_loop.generators.ConditionDensity`: Gaussian
-   kernels of Scott's width, all properties jointly), from the kernels that stand on held-out alloys: property
-   values as likely as those of real alloys, near alloys that the generator has not seen.
+   kernels of Scott's width, all properties jointly, a property in its logarithm where
+   :func:`hea_loop.generators.conditioning.prefers_logarithm` says so), from the kernels that stand on held-out
+   alloys: property values as likely as those of real alloys, near alloys that the generator has not seen.
 3. The density reaches a little beyond what any composition has (its kernels know no physics). A direct optimiser,
    which knows the judge, says for each target how near any composition comes. Shares are reported over all
    targets and over those that can be reached; a target counts as reached too where any contestant hits it.
@@ -35,7 +36,11 @@ from hea_loop.generation_measures import (
     share_valid,
     tolerance_unit,
 )
-from hea_loop.generators.conditioning import ConditionDensity, conditions_for_targets
+from hea_loop.generators.conditioning import (
+    ConditionDensity,
+    conditions_for_targets,
+    prefers_logarithm,
+)
 from hea_loop.generators.protocol import Generator, TrainingData
 from hea_loop.generators.quality import COLLAPSE_DIVERSITY, diversity, without_traces
 from hea_loop.generators.registry import generator_named
@@ -116,7 +121,7 @@ class Setting:
         held_out: Share of the alloys that is held out.
     """
 
-    targets: int = 30
+    targets: int = 100
     answers: int = 40
     held_out: float = 0.2
 
@@ -164,11 +169,7 @@ def trial(problem: Problem, seed: int, setting: Setting) -> Trial:
             f"of {n} have a value of every property, too few to hold some out",
             "give more alloys, or leave out the property that few have",
         )
-    density = ConditionDensity(problem.values)
-    again = setting.targets > len(centres)
-    rows = rng.choice(centres, setting.targets, replace=again)
-    noise = rng.standard_normal((setting.targets, len(problem.names))) @ density.kernel_root().T
-    targets = problem.values[rows] + noise * density.scale
+    targets = _drawn_targets(problem, centres, setting.targets, rng)
     unit = tolerance_unit(problem.values, targets)
     least, closest = least_errors(
         problem.evaluate,
@@ -180,6 +181,22 @@ def trial(problem: Problem, seed: int, setting: Setting) -> Trial:
         enough=0.1 * min(TOLERANCES),
     )
     return Trial(seed, training, held_out, targets, unit, least, closest)
+
+
+def _drawn_targets(
+    problem: Problem, centres: NDArray[np.intp], number: int, rng: np.random.Generator
+) -> Array:
+    """Targets from the kernels on the centres, ``number x p``, in units; each centre once before any twice."""
+    logarithmic = [prefers_logarithm(column[np.isfinite(column)]) for column in problem.values.T]
+    values = problem.values.copy()
+    values[:, logarithmic] = np.log(values[:, logarithmic])
+    density = ConditionDensity(values)
+    rounds = -(-number // len(centres))
+    rows = np.concatenate([rng.permutation(centres) for _ in range(rounds)])[:number]
+    noise = rng.standard_normal((number, len(problem.names))) @ density.kernel_root().T
+    out: Array = values[rows] + noise * density.scale
+    out[:, logarithmic] = np.exp(out[:, logarithmic])
+    return out
 
 
 def knowledge(strategy: str, problem: Problem) -> str:

@@ -88,6 +88,31 @@ def test_an_open_condition_is_free_and_the_others_are_met(trained: FlowMatching)
     assert free[:, 0].std() > 0.5 * closed_data().conditions[:, 0].std()
 
 
+def test_answers_to_one_condition_are_different_alloys_and_hold_pairs_as_the_data_do(
+    trained: FlowMatching,
+) -> None:
+    wanted = values(alloys(10, seed=96))
+    made = trained.generate(np.repeat(wanted, 20, axis=0), seed=7)
+    for group in made.reshape(10, 20, -1):
+        apart = 0.5 * np.abs(group[:, None] - group[None]).sum(axis=2) + np.eye(20)
+        assert (apart.min(axis=1) > 0.004).mean() > 0.8
+    counts = (made > 0).sum(axis=1)
+    assert ((made[:, 0] > 0) & (made[:, 5] > 0)).mean() < 0.2
+    assert 3 <= counts.mean() <= 5.5
+
+
+def test_conditions_that_few_draws_meet_are_drawn_for_again() -> None:
+    generator = FlowMatching(FlowMatchingOptions(**SMALL | {"draws": 1, "further_rounds": 0}))
+    generator.fit(closed_data(), seed=1)
+    wanted = values(alloys(60, seed=95))
+    shares = []
+    for rounds in (0, 2):
+        generator.options = generator.options.model_copy(update={"further_rounds": rounds})
+        error = np.abs(values(generator.generate(wanted, seed=2)) / wanted - 1).max(axis=1)
+        shares.append((error < 0.02).mean())
+    assert shares[1] > max(shares[0] + 0.1, 0.9)
+
+
 def test_a_target_beyond_reach_is_answered_by_what_comes_nearest(trained: FlowMatching) -> None:
     made = values(trained.generate(np.array([[400.0, 3.0]] * 4), seed=6))
     assert np.isfinite(made).all()

@@ -8,6 +8,7 @@ from hea_loop.errors import InputError
 from hea_loop.generators.property_models import PropertyModel, closed_form_value, property_model
 from hea_loop.generators.protocol import TrainingData
 from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
+from hea_loop.surrogates.composition_gp import CompositionGP
 
 PALETTE = ("Cr", "Hf", "Mo", "Nb", "Ta", "Ti", "V", "W", "Zr")
 
@@ -118,3 +119,34 @@ def test_a_formula_that_does_not_exist_is_refused_by_name() -> None:
     data = TrainingData(PALETTE, x, hidden_strength(x)[:, None], ("strength",), closed_form=("strength",))
     with pytest.raises(InputError, match=r"closed_form.*strength.*has no formula"):
         property_model(data, seed=1)
+
+
+def test_the_descriptors_a_learned_property_is_learned_by_are_those_that_foretell_left_out_rows_better() -> (
+    None
+):
+    train, held_out = random_alloys(120, seed=10), random_alloys(80, seed=11)
+
+    def strengthened(x: np.ndarray) -> np.ndarray:
+        enthalpy = predict_array(x, PALETTE, ("mixing_enthalpy",))["mixing_enthalpy"] / 1000
+        shear = predict_array(x, PALETTE, ("shear_modulus",))["shear_modulus"]
+        return 300 * np.exp(-(((enthalpy + 4) / 4) ** 2)) + 200 * np.tanh((shear - 60) / 20)
+
+    data = TrainingData(PALETTE, train, strengthened(train)[:, None], ("strength",))
+    truth = strengthened(held_out)
+    chosen = property_model(data, seed=1)
+    plain, more = (
+        CompositionGP.fit(PALETTE, train, data.conditions[:, 0], seed=1, strengthening=s)
+        for s in (False, True)
+    )
+    errors = [np.abs(m - truth).mean() for m in (plain.predict(held_out)[0], more.predict(held_out)[0])]
+    assert more.left_out_density() > plain.left_out_density()
+    assert errors[1] < 0.7 * errors[0]
+    np.testing.assert_array_equal(chosen.values(held_out)[:, 0], more.mean(torch.as_tensor(held_out)).numpy())
+    density = data_of(train).conditions[:, :1]
+    simple = property_model(TrainingData(PALETTE, train, density, ("density",)), seed=1)
+    kept = simple.state()["learned"]["density"]
+    both = [
+        CompositionGP.fit(PALETTE, train, np.log(density[:, 0]), seed=1, strengthening=s)
+        for s in (False, True)
+    ]
+    assert kept["strengthening"] == (both[1].left_out_density() > both[0].left_out_density())

@@ -10,6 +10,7 @@ from hea_loop.elements import element_vector
 from hea_loop.errors import InputError
 from hea_loop.prediction import predict_array
 from hea_loop.surrogates.composition_gp import CompositionGP, LinearCombination
+from hea_loop.surrogates.descriptors import element_embedding
 
 ELEMENTS = ("Mo", "Nb", "Ti", "V")
 MEAN = LinearCombination(tuple(element_vector(ELEMENTS, "shear_modulus")))
@@ -165,3 +166,38 @@ def test_every_row_can_be_a_group_of_its_own(rows, scattered):
     mean, sigma = scattered.left_out([str(i) for i in range(60)])
     assert mean.shape == sigma.shape == (60,)
     assert np.all(sigma > 0)
+
+
+def test_the_left_out_density_is_that_of_each_row_foretold_from_the_others(rows, scattered):
+    values = property_of(rows[:60]) + np.random.default_rng(3).normal(0, 3, 60)
+    mean, sigma = scattered.left_out([str(i) for i in range(60)])
+    expected = -0.5 * ((values - mean) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+    assert scattered.left_out_density() == pytest.approx(expected.mean(), rel=1e-6)
+
+
+def test_a_model_that_sees_the_descriptors_of_strengthening_is_kept_with_them(rows):
+    more = CompositionGP.fit(ELEMENTS, rows[:40], property_of(rows[:40]), strengthening=True)
+    plain = CompositionGP.fit(ELEMENTS, rows[:40], property_of(rows[:40]))
+    assert len(more.state()["theta"]) == len(plain.state()["theta"]) + 4
+    assert np.array_equal(CompositionGP.from_state(more.state()).predict(rows)[1], more.predict(rows)[1])
+    without_a_word = {k: v for k, v in plain.state().items() if k != "strengthening"}
+    assert np.array_equal(CompositionGP.from_state(without_a_word).predict(rows)[0], plain.predict(rows)[0])
+    with pytest.raises(InputError, match="other descriptors"):
+        CompositionGP.fit(ELEMENTS, rows[:40], property_of(rows[:40]), start=more)
+
+
+def test_the_descriptors_of_strengthening_follow_their_formulas_and_lack_what_the_table_lacks(rows):
+    embedding = element_embedding(ELEMENTS, strengthening=True)
+    found = dict(zip(embedding.names, embedding.descriptors(torch.as_tensor(rows)).numpy().T, strict=True))
+    moduli = element_vector(ELEMENTS, "shear_modulus")
+    mean = rows @ moduli
+    mismatch = np.sqrt((rows * (1 - moduli / mean[:, None]) ** 2).sum(axis=1))
+    np.testing.assert_allclose(found["mean_shear_modulus"], (mean - 50) / 30)
+    np.testing.assert_allclose(found["modulus_mismatch"], 3 * mismatch, atol=1e-3)
+    enthalpy = predict_array(rows, ELEMENTS, ("mixing_enthalpy",))["mixing_enthalpy"] / 1000
+    np.testing.assert_allclose(found["mixing_enthalpy"], enthalpy / 10, rtol=1e-9)
+    melting = rows @ element_vector(ELEMENTS, "melting_temperature")
+    np.testing.assert_allclose(found["mean_melting_temperature"], (melting - 2300) / 500)
+    assert set(element_embedding(ELEMENTS).names) < set(found)
+    rare = element_embedding(("Nb", "Ti", "Xe"), strengthening=True)
+    assert not set(rare.names) & {"mean_shear_modulus", "modulus_mismatch", "mixing_enthalpy"}

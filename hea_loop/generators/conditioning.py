@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hea_loop.errors import InputError
 from hea_loop.generators.protocol import TrainingData
 
-__all__ = ["ConditionDensity", "checked_conditions", "conditions_for_targets"]
+__all__ = ["ConditionDensity", "checked_conditions", "conditions_for_targets", "prefers_logarithm"]
 
 Array = NDArray[np.float64]
 
@@ -141,6 +141,21 @@ def _root(covariance: Array) -> Array:
     values, vectors = np.linalg.eigh(covariance)
     out: Array = vectors * np.sqrt(np.clip(values, 0, None))
     return out
+
+
+def prefers_logarithm(values: Array) -> bool:
+    """Whether values are likelier under a log-normal than under a normal law.
+
+    The likelihood that G. Box and D. Cox put between the two, J. R. Stat. Soc. B 26 (1964) 211,
+    10.1111/j.2517-6161.1964.tb00553.x, equation 8 at lambda = 0 and 1.
+
+    Args:
+        values: Shape ``n``, finite; one that is not positive has no logarithm.
+    """
+    if values.min() <= 0 or np.ptp(values) == 0:
+        return False
+    logarithms = np.log(values)
+    return bool(np.log(values.std()) > np.log(logarithms.std()) + logarithms.mean())
 
 
 def checked_conditions(data: TrainingData, conditions: Array) -> Array:

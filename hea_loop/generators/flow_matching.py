@@ -26,11 +26,11 @@ from scipy.special import ndtr
 from hea_loop.errors import InputError
 from hea_loop.generators.alike import require_alike
 from hea_loop.generators.allowed_region import AllowedRegion, project_on_bounds
+from hea_loop.generators.answer_choice import Candidates, chosen, pair_tilt
 from hea_loop.generators.collapse import CollapseMonitor
 from hea_loop.generators.conditioning import checked_conditions
 from hea_loop.generators.property_models import PropertyModel, property_model
 from hea_loop.generators.protocol import Progress, TrainingData, TrainingRecord
-from hea_loop.generators.quality import NOVELTY_DISTANCE
 from hea_loop.generators.steering import steer
 from hea_loop.generators.torch_execution import chosen_device, device_name, one_thread, packed, unpacked
 from hea_loop.generators.training_metrics import training_metrics
@@ -48,6 +48,9 @@ _VARIED: Final = 20_000  # varied alloys that training draws from
 _LEAST: Final = 0.01
 """Atomic fraction that an element of an answer has at least, where its bounds let it: twice what counts as a trace."""
 _ROWS_AT_ONCE: Final = 8192  # draws that are steered together, which bounds memory
+_CONDITIONS_AT_ONCE: Final = 4096  # likewise, that are answered together
+_NEAREST: Final = 20  # known alloys nearest to a condition that further starts are made of
+_SPREAD: Final = 0.2  # standard deviation of the logarithm of the factors by which they are varied
 
 
 class FlowMatchingOptions(BaseModel):
@@ -81,6 +84,8 @@ class FlowMatchingOptions(BaseModel):
     """Steps of Heun's method from noise to alloy."""
     draws: Annotated[int, Field(ge=1, le=1000)] = 12
     """Alloys drawn for each answer, of which one is kept."""
+    further_rounds: Annotated[int, Field(ge=0, le=20)] = 2
+    """Times that conditions which too few draws meet are drawn for again."""
     steering_steps: Annotated[int, Field(ge=0, le=100)] = 10
     """Gauss-Newton steps onto the condition; 0 leaves the flow's own alloys."""
     tolerance: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.01
@@ -88,6 +93,9 @@ class FlowMatchingOptions(BaseModel):
     reluctance: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 10.0
     """Among draws that meet the condition, one moved by steering by d (total variation) is kept with a weight
     exp(-reluctance d)."""
+    variety: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 5.0
+    """Likewise a weight exp(variety d), d the mean total variation to the answers chosen before for an equal
+    condition."""
     caution: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 4.0
     """Likewise a weight P^caution, P the probability, by the learned models' own uncertainty, that its learned
     properties hold within the margin; 0 is none. Formulas have no uncertainty here."""
@@ -128,6 +136,17 @@ class _Scales:
             least=np.nanmin(standard, axis=0),
             most=np.nanmax(standard, axis=0),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What answers are made from."""
+
+    data: TrainingData
+    scales: _Scales
+    region: AllowedRegion
+    model: PropertyModel
+    weights: torch.Tensor
 
 
 class FlowMatching:
@@ -269,33 +288,20 @@ class FlowMatching:
     def generate(self, conditions: Array, *, seed: int, palette: Palette | None = None) -> Array:
         """Answer each condition with one composition; see the protocol. Runs on the CPU.
 
-        A condition that no draw can be steered onto is answered by the draw that came nearest.
+        Answers to equal conditions are chosen together. A condition that no draw can be steered onto is answered by
+        the draw that came nearest.
         """
         data, model, weights = self._trained()
-        scales, region = _Scales.of(data, model), AllowedRegion.of(data, palette)
+        given = _Given(data, _Scales.of(data, model), AllowedRegion.of(data, palette), model, weights)
         wanted = model.to_coordinates(checked_conditions(data, conditions))
-        rng = np.random.default_rng(seed)
-        draws = self.options.draws if self.options.steering_steps else 1
+        rng, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         with one_thread():
-            noise = torch.randn(
-                len(wanted) * draws, 2 * len(data.elements), generator=torch.Generator().manual_seed(seed)
-            )
-            at_once = max(1, _ROWS_AT_ONCE // draws)
             parts = [
-                self._answers(
-                    data,
-                    scales,
-                    region,
-                    model,
-                    weights,
-                    wanted[i : i + at_once],
-                    noise[i * draws : (i + at_once) * draws],
-                    rng,
-                )
-                for i in range(0, len(wanted), at_once)
+                self._answers(given, wanted[i : i + _CONDITIONS_AT_ONCE], noise, rng)
+                for i in range(0, len(wanted), _CONDITIONS_AT_ONCE)
             ]
         out = np.concatenate(parts) if parts else np.empty((0, len(data.elements)))
-        return region.rounded(out)
+        return given.region.rounded(out)
 
     def _unsteered(
         self, data: TrainingData, scales: _Scales, weights: torch.Tensor, wanted: Array, seed: int
@@ -326,38 +332,97 @@ class FlowMatching:
         return state[:, :m] * scales.spread + scales.fraction, state[:, m:]
 
     def _answers(
-        self,
-        data: TrainingData,
-        scales: _Scales,
-        region: AllowedRegion,
-        model: PropertyModel,
-        weights: torch.Tensor,
-        wanted: Array,
-        noise: torch.Tensor,
-        rng: np.random.Generator,
+        self, given: _Given, wanted: Array, noise: torch.Generator, rng: np.random.Generator
     ) -> Array:
-        """One answer to each of a few conditions, ``k x m``, from ``k * draws`` rows of noise."""
-        draws = len(noise) // len(wanted)
-        repeated = np.repeat(wanted, draws, axis=0)
-        start, low, high = _within(region, *self._drawn(data, scales, weights, repeated, noise))
-        if not self.options.steering_steps:
-            return start
-        steered, gap = steer(
-            model.coordinates,
-            torch.as_tensor(start),
-            torch.as_tensor(repeated),
-            torch.as_tensor(_units(model, scales, repeated)),
-            low=torch.as_tensor(low),
-            high=torch.as_tensor(high),
-            steps=self.options.steering_steps,
-        )
-        x = steered.numpy()
-        moved = 0.5 * np.abs(x - start).sum(axis=1)
-        nearest = 0.5 * torch.cdist(steered, torch.as_tensor(data.fractions), p=1).min(dim=1).values.numpy()
-        doubt = self._doubt(model, repeated, x, gap.numpy())
-        kept = self._choice(gap.numpy(), moved, nearest, doubt, draws, rng)
-        out: Array = x.reshape(len(wanted), draws, -1)[np.arange(len(wanted)), kept]
+        """One answer to each of a few conditions, ``k x m``."""
+        o = self.options
+        if not o.steering_steps:
+            return self._starts(given, wanted, noise)[0]
+        # an open condition is a number here, for equal ones to be found
+        rows = np.unique(np.nan_to_num(wanted, nan=-np.inf), axis=0, return_index=True, return_inverse=True)
+        different, of = wanted[rows[1]], rows[2].reshape(-1)
+        number = np.bincount(of)
+        drawn = self._starts(given, np.repeat(wanted, o.draws, axis=0), noise)
+        found = self._steered(given, different, np.repeat(of, o.draws), drawn)
+        for _ in range(o.further_rounds):
+            short = number - np.bincount(
+                found.condition[found.tiers(o.tolerance) == 0], minlength=len(number)
+            )
+            if not (short > 0).any():
+                break
+            more = np.repeat(np.arange(len(number)), np.where(short > 0, o.draws * (4 + short // 4), 0))
+            starts = self._further_starts(given, different[more], noise, rng)
+            found = Candidates.joined([found, self._steered(given, different, more, starts)])
+        tier = found.tiers(o.tolerance)
+        liking = -o.reluctance * found.moved
+        met = np.flatnonzero(found.gap <= o.tolerance)
+        if len(met):
+            has = np.isin(of, found.condition[met])
+            like = drawn[0][np.repeat(has, o.draws)]
+            liking[met] += pair_tilt(found.fractions[met], liking[met], found.condition[met], like, rng)
+        liking -= o.caution * found.doubt  # after the tilt, which would else work against it
+        out = np.empty_like(drawn[0][: len(wanted)])
+        for k, taken in enumerate(chosen(found, tier, liking, number, variety=o.variety, rng=rng)):
+            out[of == k] = found.fractions[taken]
         return out
+
+    def _starts(self, given: _Given, wanted: Array, noise: torch.Generator) -> tuple[Array, Array, Array]:
+        """Draws of the flow as compositions of the region, and their bounds, each ``n x m``."""
+        z = torch.randn(len(wanted), 2 * len(given.data.elements), generator=noise)
+        return _within(given.region, *self._drawn(given.data, given.scales, given.weights, wanted, z))
+
+    def _further_starts(
+        self, given: _Given, wanted: Array, noise: torch.Generator, rng: np.random.Generator
+    ) -> tuple[Array, Array, Array]:
+        """Starts for conditions that the first draws did not meet: known alloys nearest to them, a little varied, and
+        draws of the flow for conditions thereabouts, in turn.
+        """  # noqa: D205 - one sentence
+        blurred = wanted + given.scales.scale * rng.standard_normal(wanted.shape)
+        starts, low, high = self._starts(given, blurred, noise)
+        known = given.model.to_coordinates(given.data.conditions)
+        away = np.nan_to_num((wanted[::2, None, :] - known[None]) / given.scales.scale) ** 2
+        rank = rng.integers(_NEAREST, size=len(away))
+        order = np.argsort(away.sum(axis=2), axis=1, kind="stable")
+        near = order[np.arange(len(away)), np.minimum(rank, len(known) - 1)]
+        x = given.data.fractions[near]
+        varied = x * np.exp(_SPREAD * rng.standard_normal(x.shape))
+        varied /= varied.sum(axis=1, keepdims=True)
+        starts[::2], low[::2], high[::2] = _within(given.region, varied, np.where(x > 0, x, -1.0))
+        return starts, low, high
+
+    def _steered(
+        self, given: _Given, conditions: Array, of: NDArray[np.intp], starts: tuple[Array, Array, Array]
+    ) -> Candidates:
+        """Steer starts onto the conditions of the numbers ``of``."""
+        parts = []
+        for i in range(0, len(of), _ROWS_AT_ONCE):
+            rows = slice(i, i + _ROWS_AT_ONCE)
+            start, low, high = (part[rows] for part in starts)
+            wanted = conditions[of[rows]]
+            steered, gap = steer(
+                given.model.coordinates,
+                torch.as_tensor(start),
+                torch.as_tensor(wanted),
+                torch.as_tensor(_units(given.model, given.scales, wanted)),
+                low=torch.as_tensor(low),
+                high=torch.as_tensor(high),
+                steps=self.options.steering_steps,
+            )
+            x = steered.numpy()
+            parts.append(
+                Candidates(
+                    fractions=x,
+                    condition=of[rows],
+                    gap=gap.numpy(),
+                    moved=0.5 * np.abs(x - start).sum(axis=1),
+                    nearest=0.5
+                    * torch.cdist(steered, torch.as_tensor(given.data.fractions), p=1)
+                    .min(dim=1)
+                    .values.numpy(),
+                    doubt=self._doubt(given.model, wanted, x, gap.numpy()),
+                )
+            )
+        return Candidates.joined(parts)
 
     def _doubt(self, model: PropertyModel, wanted: Array, x: Array, gap: Array) -> Array:
         """Minus the logarithm of the probability that the learned properties hold within the margin; shape ``n``.
@@ -376,23 +441,6 @@ class FlowMatching:
         chance = np.where(asked, 2 * ndtr(ratio) - 1, 1.0)
         out[rows] = -np.log(np.maximum(chance, 1e-12)).sum(axis=1)
         return out
-
-    def _choice(
-        self, gap: Array, moved: Array, nearest: Array, doubt: Array, draws: int, rng: np.random.Generator
-    ) -> NDArray[np.intp]:
-        """Which draw is kept for each condition.
-
-        At random among those that meet the condition and are new, by weights that fall with how far steering
-        had to move them and with the model's doubt; else among those that meet it; else the nearest. The random
-        choice is the greatest of log weight plus Gumbel noise.
-        """
-        o = self.options
-        met = gap <= o.tolerance
-        chance = rng.gumbel(size=len(gap)) - o.reluctance * moved - o.caution * doubt
-        tier = np.where(met & (nearest >= NOVELTY_DISTANCE), 0, np.where(met, 1, 2))
-        chance = np.where(met, chance, -gap)
-        order = np.lexsort((-chance, tier, np.repeat(np.arange(len(gap) // draws), draws)))
-        return np.asarray(order.reshape(-1, draws)[:, 0] % draws)
 
     def _trained(self) -> tuple[TrainingData, PropertyModel, torch.Tensor]:
         if self._data is None:

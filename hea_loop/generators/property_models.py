@@ -3,11 +3,11 @@
 A property that follows from the composition by a formula of :mod:`hea_loop.prediction` is that formula, written in
 torch so that its gradient with respect to the fractions is exact; a test holds both to the same numbers. Any
 other property is a Gaussian process learned from the rows that have a value of it
-(:class:`hea_loop.surrogates.composition_gp.CompositionGP`), and from nothing else. Everything is float64 on the CPU.
+(:class:`hea_loop.surrogates.composition_gp.CompositionGP`), and from nothing else; the descriptors its kernel sees
+are chosen by leaving rows out. Everything is float64 on the CPU.
 
 Properties that spread over orders of magnitude, as a strength at high temperature does, are learned, compared and
-steered in their logarithm: where the likelihood of the values says so that G. Box and D. Cox put between the two,
-J. R. Stat. Soc. B 26 (1964) 211, 10.1111/j.2517-6161.1964.tb00553.x, equation 8 at lambda = 0 and 1.
+steered in their logarithm (:func:`hea_loop.generators.conditioning.prefers_logarithm`).
 
 The formulas and their sources stand in :mod:`hea_loop.prediction`.
 """
@@ -27,6 +27,7 @@ from scipy import constants
 from hea_loop.composition import atomic_masses
 from hea_loop.elements import element_vector, mixing_enthalpy_matrix
 from hea_loop.errors import InputError
+from hea_loop.generators.conditioning import prefers_logarithm
 from hea_loop.prediction import PREDICTED_PROPERTIES
 
 if TYPE_CHECKING:
@@ -279,14 +280,6 @@ class PropertyModel:
         )
 
 
-def _prefers_logarithm(values: Array) -> bool:
-    """Whether positive values are the likelier under a log-normal than under a normal law (Box and Cox, eq. 8)."""
-    if values.min() <= 0 or np.ptp(values) == 0:
-        return False
-    logarithms = np.log(values)
-    return bool(np.log(values.std()) > np.log(logarithms.std()) + logarithms.mean())
-
-
 def property_model(data: TrainingData, *, seed: int) -> PropertyModel:
     """The model of the conditions of training data: formulas where they hold, else learned from the rows.
 
@@ -304,7 +297,7 @@ def property_model(data: TrainingData, *, seed: int) -> PropertyModel:
     logarithmic = {
         name: _LEAST_VALUE * float(np.nanmin(column))
         for name, column in zip(data.condition_names, data.conditions.T, strict=True)
-        if _prefers_logarithm(column[np.isfinite(column)])
+        if prefers_logarithm(column[np.isfinite(column)])
     }
     empty = PropertyModel(data.elements, data.condition_names, data.closed_form, {}, logarithmic)
     values = empty.to_coordinates(data.conditions)
@@ -318,10 +311,18 @@ def property_model(data: TrainingData, *, seed: int) -> PropertyModel:
 
 
 def _learned(data: TrainingData, column: Array, rng: np.random.Generator, seed: int) -> CompositionGP:
-    """The process of one property, from the rows that have a value of it."""
+    """The process of one property, from the rows that have a value of it.
+
+    Of the kernel with and without the descriptors of solution strengthening, the one that foretells the rows
+    better, each left out in turn.
+    """
     from hea_loop.surrogates.composition_gp import CompositionGP
 
     rows = np.flatnonzero(np.isfinite(column))
     if len(rows) > _MOST_ROWS:
         rows = np.sort(rng.choice(rows, _MOST_ROWS, replace=False))
-    return CompositionGP.fit(data.elements, data.fractions[rows], column[rows], seed=seed)
+    plain, strengthening = (
+        CompositionGP.fit(data.elements, data.fractions[rows], column[rows], seed=seed, strengthening=more)
+        for more in (False, True)
+    )
+    return strengthening if strengthening.left_out_density() > plain.left_out_density() else plain

@@ -100,6 +100,7 @@ class CompositionGP:
         scales: tuple[float, float] | None = None,
         starting_noise: float = 0.1,
         start: CompositionGP | None = None,
+        strengthening: bool = False,
     ) -> CompositionGP:
         """Learn from rows; the same arguments and versions give the same model, bit by bit.
 
@@ -119,7 +120,8 @@ class CompositionGP:
             scales: Offset from the prior mean and spread, given instead of taken from the rows.
             starting_noise: Standard deviation of the learned noise to start from (with fewer than 15 rows: to
                 stay at), in units of the spread, from 0.001 to 1.
-            start: An earlier model of the same elements whose parameters the fit starts from.
+            start: An earlier model of the same elements and descriptors whose parameters the fit starts from.
+            strengthening: Whether the kernel sees the descriptors of solution strengthening too.
 
         Raises:
             InputError: Shapes that do not fit, rows that are no compositions, no row with a value, a noise
@@ -135,10 +137,10 @@ class CompositionGP:
             targets = torch.as_tensor((difference - offset) / scale)
             learned = torch.as_tensor(np.isnan(given).astype(float))
             known = torch.as_tensor(np.nan_to_num(given / scale) ** 2)
-            kernel = CompositionKernel(symbols)
+            kernel = CompositionKernel(symbols, strengthening=strengthening)
             log_noise = float(np.log(starting_noise))
             if start is not None:
-                _same_elements(symbols, start.elements)
+                _same_inputs(kernel, start._kernel)  # noqa: SLF001 - the same class
                 kernel.load_state_dict(start._kernel.state_dict())  # noqa: SLF001 - the same class
             if len(y) >= _FEWEST_TO_TUNE and np.ptp(difference) > 0:
                 tuned = np.arange(len(y))
@@ -271,6 +273,18 @@ class CompositionGP:
             observed = self._in_units(self.fractions, self.differences).numpy()
         return observed - self.spread * missed, self.spread * sigma
 
+    def left_out_density(self) -> float:
+        """Mean log density of every row's value, predicted from all other rows at the parameters of the fit.
+
+        Rasmussen and Williams 2006, eqs. 5.10 to 5.12, divided by the number of rows, of values in the property's unit:
+        by it one chooses between kernels; the widening is not in it.
+        """
+        with one_thread(), torch.no_grad():
+            precision = torch.cholesky_inverse(self._factor).diagonal()
+            deviation = self.spread / precision.sqrt()
+            missed = self.spread * self._weights / precision
+            return float(torch.distributions.Normal(0.0, deviation).log_prob(missed).mean())
+
     def calibrated(self, groups: Sequence[str]) -> CompositionGP:
         """Widen (or narrow) the standard deviations so that 95% of the left-out rows lie within 1.96 of them.
 
@@ -298,6 +312,7 @@ class CompositionGP:
             "noise": self.noise,
             "new_noise": self.new_noise,
             "theta": self._kernel.theta.detach().clone(),
+            "strengthening": self._kernel.strengthening,
         }
 
     @classmethod
@@ -319,7 +334,8 @@ class CompositionGP:
             prior_mean = LinearCombination(tuple(kept["values"]), kept["offset"])
         elif kept == "given" and prior_mean is None:
             raise InputError("prior_mean", None, "was a function in the fit", "give the same function")
-        kernel = CompositionKernel(state["elements"])
+        # a state of before there was a choice has no word on it
+        kernel = CompositionKernel(state["elements"], strengthening=state.get("strengthening", False))
         with one_thread(), torch.no_grad():
             kernel.theta.copy_(state["theta"])
             rows = (state["fractions"], state["differences"], state["noise"], state["new_noise"])
@@ -394,6 +410,15 @@ def _checked_rows(
     return x[kept], y[kept], given[kept]
 
 
-def _same_elements(mine: tuple[str, ...], other: tuple[str, ...]) -> None:
-    if mine != other:
-        raise InputError("start", other, f"is a model of other elements than {mine}", "start from none")
+def _same_inputs(mine: CompositionKernel, other: CompositionKernel) -> None:
+    if mine.elements != other.elements:
+        raise InputError(
+            "start", other.elements, f"is a model of other elements than {mine.elements}", "start from none"
+        )
+    if mine.strengthening != other.strengthening:
+        raise InputError(
+            "start",
+            other.embedding.names,
+            "is a model of other descriptors",
+            "start from none, or use the same",
+        )

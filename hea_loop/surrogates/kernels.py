@@ -40,14 +40,16 @@ class CompositionKernel(Kernel):  # type: ignore[misc]  # gpytorch gives no type
 
     Args:
         elements: ``m`` symbols, the columns of the inputs.
+        strengthening: Whether the descriptors of solution strengthening are among the ``k``.
     """
 
     has_lengthscale = False
 
-    def __init__(self, elements: Sequence[str]) -> None:
+    def __init__(self, elements: Sequence[str], *, strengthening: bool = False) -> None:
         super().__init__()
         self.elements = tuple(elements)
-        self.embedding = element_embedding(self.elements)
+        self.strengthening = strengthening
+        self.embedding = element_embedding(self.elements, strengthening=strengthening)
         self.register_parameter("theta", torch.nn.Parameter(self.start()))
 
     def start(self) -> Any:

@@ -110,6 +110,7 @@ class Engine:
                 "label", label, "cannot be a directory's name", "use letters, digits and . + - _"
             )
         structure = atoms.copy()  # the copy has no calculator
+        structure.set_constraint()  # constraints hold atoms, they do not change forces
         if not self.code.spin_polarised:
             structure.set_initial_magnetic_moments(None)
         divisions = mesh if mesh is not None else self.k_points(structure, k_scale)

@@ -58,8 +58,8 @@ _CELLS: Final[Mapping[tuple[str, int], NDArray[np.float64]]] = {
 _WEIGHTS: Final = (1.0, 0.5, 0.25)
 """Weights of the shells of neighbours, nearest first: near pairs decide most of an alloy's energy."""
 
-_SWEEPS: Final = 400
-_RESTARTS: Final = 3
+_SWEEPS: Final = 150
+_RESTARTS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +246,23 @@ class QuasirandomCell:
     rounding: RoundedComposition
     shells: tuple[Shell, ...]
 
+    @property
+    def ions_held_by_symmetry(self) -> bool:
+        """Whether every site is a centre of inversion of the cell, so that no force can act on any atom.
+
+        So it is in the cells of eight atoms: twice a lattice vector is a vector of the cell, and a site's
+        surroundings are the same on both sides. They know nothing of the distortion of the lattice.
+        """
+        scaled = self.atoms.get_scaled_positions()
+        twice = 2 * (scaled - scaled[0])
+        return bool(np.abs(twice - np.rint(twice)).max() < 1e-6)
+
     def detail(self) -> dict[str, Any]:
         """As plain JSON."""
-        return self.rounding.detail() | {"shells": [shell.detail() for shell in self.shells]}
+        return self.rounding.detail() | {
+            "shells": [shell.detail() for shell in self.shells],
+            "ions_held_by_symmetry": self.ions_held_by_symmetry,
+        }
 
 
 def quasirandom_cell(
@@ -308,9 +322,10 @@ def decorate(
     number_of_arrangements = math.factorial(len(kinds)) // math.prod(
         math.factorial(n) for n in Counter(kinds.tolist()).values()
     )
-    if len(symbols) > 1:
-        search = _enumerated if number_of_arrangements <= 50_000 else _annealed
-        kinds = search(kinds, pairs, generator)
+    if len(symbols) > 1 and number_of_arrangements <= 50_000:
+        kinds = _enumerated(kinds, pairs, _translations(sites), generator)
+    elif len(symbols) > 1:
+        kinds = _annealed(kinds, pairs, generator)
     decorated = sites.copy()
     decorated.set_chemical_symbols([symbols[k] for k in kinds])
     shells = []
@@ -383,10 +398,28 @@ def _arrangements(left: list[int], length: int) -> Any:
             left[kind] += 1
 
 
+def _translations(sites: Atoms) -> NDArray[np.int64]:
+    """Where each lattice translation within the cell takes each site, ``(n - 1, n)``."""
+    scaled = sites.get_scaled_positions()
+    found = []
+    for k in range(1, len(sites)):
+        difference = (scaled + scaled[k] - scaled[0])[:, None] - scaled[None]
+        apart = np.abs(difference - np.rint(difference)).max(axis=2)
+        if (apart.min(axis=1) < 1e-6).all():
+            found.append(apart.argmin(axis=1))
+    return np.array(found, dtype=np.int64).reshape(-1, len(sites))
+
+
 def _enumerated(
-    kinds: NDArray[np.int64], pairs: NDArray[np.float64], generator: np.random.Generator
+    kinds: NDArray[np.int64],
+    pairs: NDArray[np.float64],
+    translations: NDArray[np.int64],
+    generator: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """One of the best of all arrangements; which of equal ones is the generator's choice."""
+    """One of the best of all arrangements; which of equal ones is the generator's choice.
+
+    An arrangement that repeats within the cell is a smaller cell's, and is taken only if all of the best do.
+    """
     number = int(kinds.max()) + 1
     best: list[tuple[int, ...]] = []
     least = math.inf
@@ -396,7 +429,8 @@ def _enumerated(
             best, least = [], value
         if value < least + 1e-9:
             best.append(arrangement)
-    return np.array(best[int(generator.integers(len(best)))])
+    fair = [b for b in best if not any(np.array_equal(np.array(b)[t], b) for t in translations)] or best
+    return np.array(fair[int(generator.integers(len(fair)))])
 
 
 def _annealed(
