@@ -155,7 +155,7 @@ class Qualification:
         settings: All that decides its numbers; a qualification holds for exactly these.
         values: Computed values by element and property.
         failures: Why an element has none.
-        wall_s: Seconds by element.
+        wall_s: Seconds of calculation by element.
         made: Day and time, UTC.
     """
 
@@ -307,13 +307,13 @@ def qualify(
                 progress(metal, label, done, expected)
 
         outcome = run_workflow(spec, engine, tell)
-        found = _with(found, element, outcome)
+        found = _with(found, element, outcome, engine.spent_s)
         if keep is not None:
             keep(found)
     return found
 
 
-def _with(found: Qualification, element: str, outcome: Outcome) -> Qualification:
+def _with(found: Qualification, element: str, outcome: Outcome, spent_s: float) -> Qualification:
     values = {e: v for e, v in found.values.items() if e != element}
     failures = {e: m for e, m in found.failures.items() if e != element}
     if outcome.status is OutcomeStatus.CONVERGED:
@@ -324,7 +324,7 @@ def _with(found: Qualification, element: str, outcome: Outcome) -> Qualification
         found,
         values=values,
         failures=failures,
-        wall_s={**found.wall_s, element: round(outcome.wall_s, 1)},
+        wall_s={**found.wall_s, element: round(spent_s, 1)},
         made=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
