@@ -13,10 +13,11 @@ from app.targets_input import Elements, Targets
 
 if TYPE_CHECKING:
     from hea_loop.campaign import Campaign
+    from hea_loop.elasticity import ElasticModel
     from hea_loop.feasibility import Feasibility, Share, TargetFeasibility
     from hea_loop.palette import Palette
 
-__all__ = ["feasibility", "judge", "print_feasibility", "summary_line"]
+__all__ = ["elasticity_of", "feasibility", "judge", "print_feasibility", "summary_line"]
 
 
 def feasibility(
@@ -44,8 +45,8 @@ def feasibility(
     from app.campaign_run import check_report_path, quickstart_file
     from app.targets_input import elements_palette, parse_targets, targets_of
     from hea_loop.campaign import load_campaign
+    from hea_loop.elasticity import predictable
     from hea_loop.errors import InputError
-    from hea_loop.prediction import PREDICTED_PROPERTIES
 
     if campaign is not None and (target or elements):
         name, value = ("--target", (target or [""])[0]) if target else ("--elements", elements)
@@ -63,7 +64,8 @@ def feasibility(
     else:
         spec = load_campaign(quickstart_file() if campaign is None else campaign)
         targets, palette = targets_of(spec), spec.design_space()
-    if figure is not None and not set(targets) & set(PREDICTED_PROPERTIES):
+    decided = predictable("linear-combination" if spec is None else spec.elasticity)
+    if figure is not None and not set(targets) & set(decided):
         raise InputError("--figure", str(figure), "has no predicted target to draw", "leave it out")
     found = judge(
         palette,
@@ -74,7 +76,7 @@ def feasibility(
         seed=seed,
     )
     if figure is not None:
-        _draw(figure, palette, targets, database_url)
+        _draw(figure, palette, targets, database_url, spec)
     if json:
         shown = {"campaign": None if spec is None else spec.name, "elements": list(palette.elements)}
         print_json(
@@ -122,10 +124,12 @@ def judge(
     from hea_loop.feasibility import judge_targets
 
     file = store_file(database_url)
-    learned, answers = {}, 0
-    if campaign is not None and (database_url is not None or file is None or file.exists()):
-        with open_existing_store(database_url) as store, store.read() as session:
-            learned, answers = learned_chances(session, campaign)
+    learned, answers, elasticity = {}, 0, None
+    if campaign is not None:
+        elasticity = elasticity_of(campaign, database_url)
+        if database_url is not None or file is None or file.exists():
+            with open_existing_store(database_url) as store, store.read() as session:
+                learned, answers = learned_chances(session, campaign, elasticity)
     known = [c.fraction_vector(palette.elements) for c in known_alloys(palette, database_url)]
     return judge_targets(
         palette,
@@ -136,7 +140,22 @@ def judge(
         answers=answers,
         number=number_of_compositions,
         seed=seed,
+        elasticity=elasticity,
     )
+
+
+def elasticity_of(campaign: Campaign, database_url: str | None) -> ElasticModel | None:
+    """The campaign's elastic model from the store, without one from the packaged alloys; None for the formulas."""
+    if campaign.elasticity == "linear-combination":
+        return None
+    from app.store_access import open_existing_store, store_file
+    from flows.planning import elastic_model, packaged_elastic_model
+
+    file = store_file(database_url)
+    if database_url is None and file is not None and not file.exists():
+        return packaged_elastic_model(campaign, note)
+    with open_existing_store(database_url) as store, store.read() as session:
+        return elastic_model(session, campaign, note)
 
 
 def _share(share: Share) -> str:
@@ -221,6 +240,7 @@ def _draw(
     palette: Palette,
     targets: dict[str, tuple[float | None, float | None]],
     database_url: str | None,
+    campaign: Campaign | None,
 ) -> None:
     import io
 
@@ -233,7 +253,10 @@ def _draw(
 
     known = [c.fraction_vector(palette.elements) for c in known_alloys(palette, database_url)]
     sheet = draw_targets(
-        palette, checked_intervals(targets), np.array(known, dtype=float).reshape(-1, len(palette.elements))
+        palette,
+        checked_intervals(targets),
+        np.array(known, dtype=float).reshape(-1, len(palette.elements)),
+        None if campaign is None else elasticity_of(campaign, database_url),
     )
     buffer = io.BytesIO()
     sheet.savefig(buffer, format="png", dpi=150)

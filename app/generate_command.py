@@ -131,6 +131,8 @@ def _asked(
     else:
         spec = load_campaign(campaign)
         palette = spec.design_space()
+        if spec.elasticity == "first-principles":
+            note(f"{spec.name} says first-principles; here all is predicted by the linear combination")
         if not targets:
             targets = {n: i for n, i in targets_of(spec).items() if n in PREDICTED_PROPERTIES}
     if not targets:

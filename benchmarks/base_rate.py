@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from flows.planning import packaged_elastic_model
 from hea_loop.campaign import Campaign, load_campaign
 from hea_loop.composition import Composition
+from hea_loop.elasticity import predicted_means
 from hea_loop.errors import HeaLoopError
-from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
 from hea_loop.scoring import KnownValue, judge, wilson_interval
 from validators.calphad import CalphadSettings, validate_many
 from validators.outcome import Outcome, OutcomeStatus
@@ -82,9 +83,10 @@ def measure(campaign: Campaign, *, number: int, seed: int, processes: int = 1) -
     started = time.perf_counter()
     palette = campaign.design_space()
     drawn = palette.sample_uniform(number, np.random.default_rng(seed))
-    names = tuple(n for n in campaign.targets if n in PREDICTED_PROPERTIES)
+    names = tuple(n for n in campaign.targets if n in campaign.predictable())
     fractions = np.array([c.fraction_vector(palette.elements) for c in drawn])
-    predictions = predict_array(fractions, palette.elements, names) if names else {}
+    elasticity = packaged_elastic_model(campaign)
+    predictions = predicted_means(fractions, palette.elements, names, elasticity) if names else {}
     held = {n: np.array([campaign.targets[n].holds(float(v)) for v in predictions[n]]) for n in names}
     inside = np.logical_and.reduce(list(held.values())) if held else np.ones(number, dtype=bool)
     asked = [int(i) for i in np.flatnonzero(inside)]
@@ -130,7 +132,7 @@ def _ask(campaign: Campaign, compositions: list[Composition], processes: int) ->
     if campaign.validators.calphad is None:
         raise ValueError("the campaign has no CALPHAD validator")
     temperatures = sorted({t for v in campaign.verdicts.values() for t in v.temperatures_K})
-    properties = [n for n in (*campaign.targets, *campaign.verdicts) if n not in PREDICTED_PROPERTIES]
+    properties = [n for n in (*campaign.targets, *campaign.verdicts) if n not in campaign.predictable()]
     settings = CalphadSettings(
         database=campaign.validators.calphad.database,
         temperatures_K=tuple(temperatures),

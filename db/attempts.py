@@ -447,9 +447,11 @@ def _judge_anew(session: Session, job: models.Job, candidate: models.Candidate) 
         source_of(j)
         for j in session.scalars(select(models.Job).where(models.Job.candidate_id == candidate.id))
     )
-    known = known_values(session, candidate.material_id, ("prediction", "calphad"), own)
+    campaign = specification(candidate.iteration.campaign)
+    lower = ("prediction", "calphad")
+    known = known_values(session, candidate.material_id, lower, own, elasticity=campaign.elasticity)
     known += known_values(session, candidate.material_id, (job.fidelity,), own, only=True)
-    judgement = judge(specification(candidate.iteration.campaign), known)
+    judgement = judge(campaign, known)
     candidate.hit, candidate.reason = judgement.hit, judgement.reason or None
     # the fidelity it was validated at, also where no target asks for what that validator gave
     candidate.fidelity = job.fidelity

@@ -245,7 +245,13 @@ def save_model(session: Session, iteration_id: int, owner: str, model: TrainedMo
 
 
 def save_candidates(
-    session: Session, iteration_id: int, owner: str, candidates: Sequence[NewCandidate], *, review: bool
+    session: Session,
+    iteration_id: int,
+    owner: str,
+    candidates: Sequence[NewCandidate],
+    *,
+    review: bool,
+    learned: Sequence[NewDataPoint] = (),
 ) -> list[int]:
     """Store what selection chose, with its predictions, and move the iteration on to dispatching.
 
@@ -255,12 +261,13 @@ def save_candidates(
         owner: The run that owns the campaign.
         candidates: In order of rank.
         review: Whether they wait for a decision (``queued``) or not (``proposed``).
+        learned: What a learned model predicts of them, besides the formulas.
     """
     iteration = _at_stage(session, iteration_id, owner, "generating")
     compositions = [c.composition for c in candidates]
     materials = materials_for(session, compositions)
     # another campaign may have proposed the same material meanwhile
-    add_data_points(session, prediction_points(compositions), earlier_stands=True)
+    add_data_points(session, [*prediction_points(compositions), *learned], earlier_stands=True)
     rows = [
         models.Candidate(
             iteration_id=iteration.id,

@@ -21,6 +21,7 @@ from db.outbox import announce
 from db.ownership import is_free, lease_end
 from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
+from hea_loop.elasticity import Elasticity, decides_last
 from hea_loop.properties import property_named
 from hea_loop.scoring import KnownValue, judge
 
@@ -297,6 +298,7 @@ def known_values(
     source: str | tuple[str, ...] | None = None,
     *,
     only: bool = False,
+    elasticity: Elasticity = "linear-combination",
 ) -> list[KnownValue]:
     """Current values of a material at the given fidelities, as scoring reads them: oldest first.
 
@@ -308,6 +310,7 @@ def known_values(
             stored, and so decide within their fidelity: a campaign is judged by its own configuration, not by
             another campaign's.
         only: Leave out the values of every other source.
+        elasticity: Whose predictions come last among predictions likewise: the campaign's kind decides.
     """
     points = session.scalars(
         select(models.DataPoint)
@@ -320,7 +323,13 @@ def known_values(
         )
         .order_by(models.DataPoint.id)
     )
-    ordered = sorted(points, key=lambda p: source is not None and p.source.startswith(source))
+    ordered = sorted(
+        points,
+        key=lambda p: (
+            source is not None and p.source.startswith(source),
+            decides_last(p.source, elasticity),
+        ),
+    )
     if only and source is not None:
         ordered = [p for p in ordered if p.source.startswith(source)]
     return [
@@ -337,7 +346,13 @@ def _judge_candidate(session: Session, job: models.Job, result: FinishedJob) -> 
         candidate.hit, candidate.reason = None, result.message
         return
     campaign: Campaign = specification(candidate.iteration.campaign)
-    known = known_values(session, candidate.material_id, ("prediction", "calphad"), source_of(job))
+    known = known_values(
+        session,
+        candidate.material_id,
+        ("prediction", "calphad"),
+        source_of(job),
+        elasticity=campaign.elasticity,
+    )
     judgement = judge(campaign, known)
     candidate.hit, candidate.fidelity = judgement.hit, judgement.fidelity
     candidate.reason = judgement.reason or None

@@ -39,7 +39,7 @@ def campaign_objectives(session: Session, row: models.Campaign) -> tuple[Objecti
     hits: dict[str, tuple[int, str, dict[str, float]]] = {}
     for number, material, key, job_id in found:
         job = session.get_one(models.Job, job_id)
-        known = known_values(session, material, FIDELITIES, source_of(job))
+        known = known_values(session, material, FIDELITIES, source_of(job), elasticity=campaign.elasticity)
         values = {name: decisive_value(known, name) for name in campaign.objectives}
         decided = {name: value.value for name, value in values.items() if value is not None}
         if len(decided) == len(campaign.objectives):

@@ -25,6 +25,7 @@ from db.models import Campaign, Candidate, DataPoint, Decision, HitRate, Iterati
 from db.objectives import campaign_objectives
 from db.ownership import is_free
 from hea_loop.composition import Composition
+from hea_loop.elasticity import decides_last
 from hea_loop.errors import InputError
 from hea_loop.properties import FIDELITIES
 from hea_loop.scoring import wilson_interval
@@ -416,6 +417,11 @@ def campaign_candidates(session: Session, name: str | None) -> list[CandidateRes
         select(DataPoint).where(DataPoint.material_id.in_(ours)).order_by(DataPoint.id)
     ):
         facts[point.material_id].append(fact_of(point))
+    elasticity = campaign.spec.get("elasticity", "linear-combination")
+    for found in facts.values():
+        # of two predictions of a property the campaign's kind comes first, and of these the newest, as it is judged
+        found.reverse()
+        found.sort(key=lambda f: not decides_last(f.source, elasticity))
     return [
         CandidateResult(
             id=c.id,

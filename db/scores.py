@@ -89,7 +89,8 @@ def _origin(candidate: models.Candidate) -> Literal["strategy", "random"]:
 
 def _as_predicted(session: Session, campaign: Campaign, candidate: models.Candidate) -> CandidateResult:
     """The candidate as its predictions alone judge it: what no prediction answers does not count against it."""
-    judgement = judge(campaign, known_values(session, candidate.material_id, ("prediction",)))
+    known = known_values(session, candidate.material_id, ("prediction",), elasticity=campaign.elasticity)
+    judgement = judge(campaign, known)
     state = "failed" if judgement.fidelity is None else "validated"
     return CandidateResult(_origin(candidate), state, not judgement.failed, judgement.fidelity)
 

@@ -128,6 +128,8 @@ def run_campaign(
         prepare_store(
             store, lambda text: emit(ProgressEvent(spec.name, 0, spec.iterations, "preparing", message=text))
         )
+    if spec.elasticity == "first-principles":
+        refuse_infeasible(spec, store)  # what it learns from is in the store now
     owner = new_owner()
     with store.write() as session:
         row = register(session, spec)

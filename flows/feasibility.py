@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from db import models
 from db.literature import training_compositions
 from db.store import Store
-from flows.planning import known_answers
+from flows.planning import elastic_model, known_answers
 from flows.progress import ProgressEvent, emit
 from hea_loop.campaign import Campaign
+from hea_loop.elasticity import LEARNED_PROPERTIES, ElasticModel
 from hea_loop.errors import InputError
 from hea_loop.feasibility import Chance, Feasibility, chance_of_interval, checked_intervals, judge_targets
-from hea_loop.prediction import PREDICTED_PROPERTIES
 from hea_loop.reachability import decide
 from hea_loop.surrogate import Surrogate, fit_surrogate
 
@@ -25,22 +25,33 @@ __all__ = ["campaign_feasibility", "judge_before", "learned_chances", "refuse_in
 _STARTS = 1000
 
 
-def refuse_infeasible(campaign: Campaign) -> None:
+def refuse_infeasible(campaign: Campaign, store: Store | None = None) -> None:
     """Refuse a campaign whose predicted targets no composition of its palette meets, unless it insists.
+
+    Args:
+        campaign: Whose.
+        store: Where a campaign of first-principles elasticity learns it from; without a store it is refused for what
+            formulas say of its other targets alone.
 
     Raises:
         InputError: With the nearest composition and how to insist.
     """
-    intervals = checked_intervals(
-        {n: (t.min, t.max) for n, t in campaign.targets.items() if n in PREDICTED_PROPERTIES}
-    )
+    elasticity = None
+    judged = campaign.predictable()
+    if campaign.elasticity == "first-principles":
+        if store is None:
+            judged = tuple(n for n in judged if n not in LEARNED_PROPERTIES)
+        else:
+            with store.read() as session:
+                elasticity = elastic_model(session, campaign)
+    intervals = checked_intervals({n: (t.min, t.max) for n, t in campaign.targets.items() if n in judged})
     if campaign.feasibility == "warn" or not intervals:
         return
     palette = campaign.design_space()
-    answer = decide(palette, intervals, palette.sample_uniform(_STARTS, np.random.default_rng(campaign.seed)))
-    if answer.reachable:
+    starts = palette.sample_uniform(_STARTS, np.random.default_rng(campaign.seed))
+    if decide(palette, intervals, starts, elasticity).reachable:
         return
-    told = judge_targets(palette, intervals, number=_STARTS, seed=campaign.seed)
+    told = judge_targets(palette, intervals, number=_STARTS, seed=campaign.seed, elasticity=elasticity)
     tail = "" if told.costliest is None else f" (costliest is {told.costliest.name}: {told.costliest.reason})"
     raise InputError(
         "targets",
@@ -50,8 +61,15 @@ def refuse_infeasible(campaign: Campaign) -> None:
     )
 
 
-def learned_chances(session: Session, campaign: Campaign) -> tuple[dict[str, Chance], int]:
+def learned_chances(
+    session: Session, campaign: Campaign, elasticity: ElasticModel | None = None
+) -> tuple[dict[str, Chance], int]:
     """What the validators will say, by the campaign's surrogate of their answers so far.
+
+    Args:
+        session: A session of the store.
+        campaign: Its targets and verdicts.
+        elasticity: The campaign's elastic model.
 
     Returns:
         Target or verdict to its probability, empty without answers; and how many alloys were answered.
@@ -60,12 +78,12 @@ def learned_chances(session: Session, campaign: Campaign) -> tuple[dict[str, Cha
     fractions, answers = known_answers(session, campaign)
     if len(fractions) == 0:
         return {}, 0
-    surrogate = fit_surrogate(campaign, palette.elements, fractions, answers)
+    surrogate = fit_surrogate(campaign, palette.elements, fractions, answers, elasticity)
     intervals = checked_intervals({n: (t.min, t.max) for n, t in campaign.targets.items()})
     chances = {
         name: _numeric(surrogate, name, intervals[name])
         for name in campaign.targets
-        if name not in PREDICTED_PROPERTIES
+        if name not in campaign.predictable()
     }
     return chances | {name: _verdict(surrogate, name) for name in campaign.verdicts}, len(fractions)
 
@@ -85,7 +103,8 @@ def _verdict(surrogate: Surrogate, name: str) -> Chance:
 def campaign_feasibility(session: Session, campaign: Campaign) -> Feasibility:
     """Judge a campaign's targets with what the store knows now."""
     palette = campaign.design_space()
-    learned, answers = learned_chances(session, campaign)
+    elasticity = elastic_model(session, campaign)
+    learned, answers = learned_chances(session, campaign, elasticity)
     known = [c.fraction_vector(palette.elements) for c in training_compositions(session, palette.elements)]
     return judge_targets(
         palette,
@@ -95,6 +114,7 @@ def campaign_feasibility(session: Session, campaign: Campaign) -> Feasibility:
         undecided=tuple(campaign.verdicts),
         answers=answers,
         seed=campaign.seed,
+        elasticity=elasticity,
     )
 
 

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import models
-from db.jobs import JobRequest, known_values, source_of
+from db.elasticity import elastic_data, packaged_elastic_data
+from db.jobs import FINAL, JobRequest, known_values, source_of
 from db.literature import training_compositions
+from hea_loop.acquisition import Fidelity
 from hea_loop.alloy_table import AlloyTable, read_alloy_table
 from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
+from hea_loop.elasticity import (
+    LEARNED_PROPERTIES,
+    ElasticModel,
+    learned_targets,
+    predicted_means,
+    require_predictable_elements,
+)
 from hea_loop.errors import InputError
 from hea_loop.generators import Generator, TrainingData, generator_named
-from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
-from hea_loop.properties import PROPERTIES
+from hea_loop.next_validation import choose_next_validations
+from hea_loop.properties import FIDELITIES, PROPERTIES
 from hea_loop.scoring import KnownValue, decisive_value, judge
+from hea_loop.surrogate import fit_surrogate
 from validators.calphad import CalphadSettings
 
 __all__ = [
     "calphad_request",
     "calphad_settings",
     "check_campaign",
+    "elastic_model",
     "known_answers",
     "known_compositions",
+    "next_validations",
+    "packaged_elastic_model",
     "pending_compositions",
     "training_data",
 ]
@@ -77,6 +90,12 @@ def check_campaign(campaign: Campaign) -> None:
     """
     generator_named(campaign.strategy.name, campaign.strategy.options)
     _own_alloys(campaign)
+    if campaign.elasticity == "first-principles":
+        asked = {*campaign.targets, *campaign.objectives, *campaign.strategy.conditions}
+        require_predictable_elements(
+            campaign.design_space().elements,
+            ["shear_modulus", "poisson_ratio", *(n for n in LEARNED_PROPERTIES if n in asked)],
+        )
     settings = calphad_settings(campaign)
     database = settings.load()
     palette = campaign.design_space().elements
@@ -96,11 +115,48 @@ def check_campaign(campaign: Campaign) -> None:
 FloatArray = NDArray[np.float64]
 
 
-def training_data(session: Session, campaign: Campaign, generator: Generator) -> TrainingData:
+def elastic_model(
+    session: Session, campaign: Campaign, say: Callable[[str], None] | None = None
+) -> ElasticModel | None:
+    """What predicts the campaign's elastic moduli, learned from all that the store has of them now.
+
+    None where the campaign takes the linear combination. A model of the same data is fitted once and kept.
+
+    Raises:
+        InputError: The store has no first-principles alloy to learn from.
+    """
+    if campaign.elasticity == "linear-combination":
+        return None
+    from hea_loop.surrogates.kept_models import first_principles_model
+
+    return first_principles_model(elastic_data(session), say=say)
+
+
+def packaged_elastic_model(
+    campaign: Campaign, say: Callable[[str], None] | None = None
+) -> ElasticModel | None:
+    """The same from the packaged first-principles alloys alone, where there is no store."""
+    if campaign.elasticity == "linear-combination":
+        return None
+    from hea_loop.surrogates.kept_models import first_principles_model
+
+    return first_principles_model(packaged_elastic_data(), say=say)
+
+
+def training_data(
+    session: Session, campaign: Campaign, generator: Generator, elasticity: ElasticModel | None = None
+) -> TrainingData:
     """What the generator learns from: the literature within the palette, and what this campaign validated.
 
     Of the campaign's own candidates those are fed back whose verdicts all hold, whether or not their targets
     do: an alloy that decomposes is no example of a realistic one.
+
+    Args:
+        session: A session of the store.
+        campaign: Its palette, conditions and own alloys.
+        generator: Who learns.
+        elasticity: The campaign's :func:`elastic_model`. What it predicts is no formula to the generator: it learns
+            the values in the rows.
 
     Raises:
         InputError: Too few alloys for the palette.
@@ -121,22 +177,24 @@ def training_data(session: Session, campaign: Campaign, generator: Generator) ->
     ordered = sorted(compositions, key=lambda c: c.key)
     fractions = np.array([c.fraction_vector(palette.elements) for c in ordered])
     names = tuple(campaign.strategy.conditions)
-    closed_form = tuple(name for name in names if name in PREDICTED_PROPERTIES)
+    predictable = tuple(name for name in names if name in campaign.predictable())
+    learned = learned_targets(predictable, elasticity)
+    closed_form = tuple(name for name in predictable if name not in learned)
 
     def predicted(x: FloatArray) -> FloatArray:
-        values = predict_array(x, palette.elements, closed_form)
-        return np.column_stack([values[name] for name in closed_form])
+        values = predicted_means(x, palette.elements, predictable, elasticity)
+        return np.column_stack([values[name] for name in predictable])
 
-    known = _known_numbers(session, ordered, [n for n in names if n not in closed_form], own)
-    if closed_form:
-        known |= dict(zip(closed_form, predicted(fractions).T, strict=True))
+    known = _known_numbers(session, ordered, [n for n in names if n not in predictable], own)
+    if predictable:
+        known |= dict(zip(predictable, predicted(fractions).T, strict=True))
     return TrainingData(
         elements=palette.elements,
         fractions=fractions,
         conditions=np.column_stack([known[name] for name in names]),
         condition_names=names,
         closed_form=closed_form,
-        reference=predicted if closed_form == names else None,
+        reference=predicted if predictable == names else None,
     )
 
 
@@ -244,6 +302,64 @@ def pending_compositions(session: Session, campaign_id: int, *, besides: int) ->
         .order_by(models.Material.key)
     )
     return [Composition.from_key(key) for key in keys]
+
+
+def next_validations(
+    session: Session,
+    campaign: Campaign,
+    iteration_id: int,
+    fidelities: Sequence[Fidelity],
+    elasticity: ElasticModel | None = None,
+) -> dict[str, list[int]]:
+    """Which candidates of an iteration go to which validator now, by what is known, what is doubtful and the cost.
+
+    Args:
+        session: A session of the store.
+        campaign: Its targets and verdicts.
+        iteration_id: Row of the iteration; candidates that wait for review, were rejected or were abandoned are
+            left out.
+        fidelities: The campaign's validators, the cheapest first, under the names that their jobs have.
+        elasticity: The campaign's :func:`elastic_model`.
+
+    Returns:
+        Validator to rows of candidates, best first.
+    """
+    candidates = session.scalars(
+        select(models.Candidate)
+        .where(
+            models.Candidate.iteration_id == iteration_id,
+            models.Candidate.state.not_in(("queued", "rejected", "abandoned")),
+        )
+        .options(joinedload(models.Candidate.material), selectinload(models.Candidate.jobs))
+        .order_by(models.Candidate.rank)
+    ).all()
+    if not candidates:
+        return {f.name: [] for f in fidelities}
+    known = [
+        known_values(
+            session,
+            c.material_id,
+            FIDELITIES,
+            tuple(source_of(job) for job in c.jobs),
+            elasticity=campaign.elasticity,
+        )
+        for c in candidates
+    ]
+    ended = {f.name: np.array([_asked(c, f.name, ended=True) for c in candidates]) for f in fidelities}
+    at_work = {f.name: np.array([_asked(c, f.name, ended=False) for c in candidates]) for f in fidelities}
+    surrogate = fit_surrogate(
+        campaign, campaign.design_space().elements, *known_answers(session, campaign), elasticity
+    )
+    compositions = [Composition.from_key(c.material.key) for c in candidates]
+    sent = choose_next_validations(
+        campaign, fidelities, surrogate, compositions, known, answered=ended, pending=at_work
+    )
+    return {name: [candidates[i].id for i in indices] for name, indices in sent.items()}
+
+
+def _asked(candidate: models.Candidate, validator: str, *, ended: bool) -> bool:
+    """Whether a validator has been asked about a candidate and its job has ended, or has not."""
+    return any(j.validator == validator and (j.state in FINAL) == ended for j in candidate.jobs)
 
 
 def known_answers(session: Session, campaign: Campaign) -> tuple[FloatArray, list[list[KnownValue]]]:

@@ -6,7 +6,7 @@ Tasks carry row ids and the URL of the store, never arrays or models.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -25,12 +25,14 @@ from db.campaigns import (
     save_model,
     specification,
 )
+from db.elasticity import elastic_points
 from db.jobs import FinishedJob, claim_jobs, dispatch, finish_jobs, release_jobs
 from db.scores import score_iteration
 from db.store import Store
 from flows.planning import (
     calphad_request,
     calphad_settings,
+    elastic_model,
     known_answers,
     known_compositions,
     pending_compositions,
@@ -65,6 +67,13 @@ def _iteration(store: Store, iteration_id: int) -> tuple[Campaign, int, int]:
         return specification(iteration.campaign), iteration.number, iteration.campaign_id
 
 
+def _telling(campaign: Campaign, number: int) -> Callable[[str], None]:
+    """Say what takes its time before an iteration trains."""
+    return lambda text: emit(
+        ProgressEvent(campaign.name, number, campaign.iterations, "preparing", message=text)
+    )
+
+
 @task(name="train generator", task_run_name="train generator, iteration {number}", cache_policy=NO_CACHE)
 def train_generator(iteration_id: int, number: int, owner: str, database_url: str | None) -> int:
     """Train the campaign's generator on all data there is, and store it."""
@@ -72,7 +81,8 @@ def train_generator(iteration_id: int, number: int, owner: str, database_url: st
     campaign, number, _ = _iteration(store, iteration_id)
     generator = generator_named(campaign.strategy.name, campaign.strategy.options)
     with store.read() as session:
-        data = training_data(session, campaign, generator)
+        elasticity = elastic_model(session, campaign, _telling(campaign, number))
+        data = training_data(session, campaign, generator, elasticity)
     last = 0.0
 
     def tell(step: int, total: int, _metrics: object) -> None:
@@ -118,7 +128,8 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
     with store.read() as session:
         row = session.query(models.Model).filter_by(iteration_id=iteration_id).one()
         generator = generator_from_checkpoint(row.strategy, row.checkpoint)
-        data = training_data(session, campaign, generator)
+        elasticity = elastic_model(session, campaign, _telling(campaign, number))
+        data = training_data(session, campaign, generator, elasticity)
         known = known_compositions(session)
         answers = known_answers(session, campaign)
         pending = pending_compositions(session, campaign_id, besides=iteration_id)
@@ -135,8 +146,10 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
             conditions, seed=derived_seed(campaign.seed, number, "generation"), palette=palette
         )
     )
-    surrogate = fit_surrogate(campaign, palette.elements, *answers)
-    optimised = optimisation(campaign, *answers, derived_seed(campaign.seed, number, "objectives"))
+    surrogate = fit_surrogate(campaign, palette.elements, *answers, elasticity)
+    optimised = optimisation(
+        campaign, *answers, derived_seed(campaign.seed, number, "objectives"), elasticity
+    )
     better = improved_candidates(
         generated,
         campaign,
@@ -164,10 +177,11 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
     candidates = [
         NewCandidate(s.composition, s.origin, s.probability, s.predicted) for s in selection.selected
     ]
+    chosen = [s.composition for s in selection.selected]
+    learned = [] if elasticity is None else elastic_points(elasticity, chosen)
     with store.write() as session:
-        return len(
-            save_candidates(session, iteration_id, owner, candidates, review=campaign.review == "required")
-        )
+        review = campaign.review == "required"
+        return len(save_candidates(session, iteration_id, owner, candidates, review=review, learned=learned))
 
 
 @task(name="dispatch jobs", task_run_name="dispatch jobs, iteration {number}", cache_policy=NO_CACHE)

@@ -244,6 +244,9 @@ class Campaign(_Part):
     verdicts: dict[str, Verdict] = {}
     objectives: dict[str, Literal["maximize", "minimize"]] = {}
     """Properties to make as large or as small as possible under the targets and verdicts."""
+    elasticity: Literal["linear-combination", "first-principles"] = "linear-combination"
+    """Who predicts G, B and nu, and Rice's toughness from them: the average of the elements' values, or a model that
+    learned the first-principles data of the store, with its uncertainty."""
     validators: Validators
     strategy: StrategyChoice = StrategyChoice()
     iterations: Annotated[Count, Field(ge=1, le=1000)] = 5
@@ -263,7 +266,7 @@ class Campaign(_Part):
     @classmethod
     def _conditions_are_the_targets(cls, data: Any) -> Any:
         """Write the default conditions out, so that the stored specification says what was meant."""
-        from hea_loop.prediction import PREDICTED_PROPERTIES
+        from hea_loop.elasticity import predictable
 
         if not isinstance(data, dict) or not isinstance(targets := data.get("targets") or {}, dict):
             return data
@@ -272,7 +275,9 @@ class Campaign(_Part):
             strategy = strategy.model_dump(exclude_unset=True)
         if not isinstance(strategy, dict) or "conditions" in strategy:
             return data
-        predicted = [name for name in PREDICTED_PROPERTIES if name in targets]
+        learned = data.get("elasticity") == "first-principles"
+        names = predictable("first-principles" if learned else "linear-combination")
+        predicted = [name for name in names if name in targets]
         return {**data, "strategy": {**strategy, "conditions": predicted or list(_SEED_CONDITIONS)}}
 
     @field_validator("targets")
@@ -322,9 +327,7 @@ class Campaign(_Part):
         return self
 
     def _require_answerable(self) -> None:
-        from hea_loop.prediction import PREDICTED_PROPERTIES
-
-        answered = (*PREDICTED_PROPERTIES, *CALPHAD_TARGETS)
+        answered = (*self.predictable(), *CALPHAD_TARGETS)
         for field, names in (("targets", self.targets), ("objectives", self.objectives)):
             for name in names:
                 if name not in answered:
@@ -341,6 +344,12 @@ class Campaign(_Part):
                 "has nothing to answer",
                 f"add verdicts.single_phase_bcc, or a target on {', '.join(CALPHAD_TARGETS)}",
             )
+
+    def predictable(self) -> tuple[str, ...]:
+        """The properties that a prediction decides in this campaign."""
+        from hea_loop.elasticity import predictable
+
+        return predictable(self.elasticity)
 
     def questions(self) -> tuple[str, ...]:
         """Numbers that validators have to answer: in targets and objectives, in the order of the vocabulary."""

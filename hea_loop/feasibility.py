@@ -18,12 +18,19 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from hea_loop.composition import Composition
+from hea_loop.elasticity import (
+    LEARNED_PROPERTIES,
+    ElasticModel,
+    learned_targets,
+    predicted,
+    predicted_means,
+)
 from hea_loop.errors import InputError
 from hea_loop.generators.conditioning import ConditionDensity
 from hea_loop.palette import Palette
-from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
+from hea_loop.prediction import PREDICTED_PROPERTIES
 from hea_loop.properties import PROPERTIES
-from hea_loop.reachability import Answer, decide, reachable_range, require_predictable
+from hea_loop.reachability import Answer, Reach, decide, reachable_range, require_predictable
 from hea_loop.scoring import wilson_interval
 
 __all__ = [
@@ -269,6 +276,7 @@ class _Drawn:
     fractions: Array
     values: dict[str, Array]
     known: dict[str, Array] = field(default_factory=dict)
+    elasticity: ElasticModel | None = None
 
     def held(self, values: Mapping[str, Array], without: str = "") -> NDArray[np.bool_]:
         """Which rows lie inside all intervals but one."""
@@ -288,6 +296,7 @@ def judge_targets(
     learned: Mapping[str, Chance] | None = None,
     undecided: Sequence[str] = (),
     answers: int = 0,
+    elasticity: ElasticModel | None = None,
     number: int = RANDOM_COMPOSITIONS,
     seed: int = 0,
 ) -> Feasibility:
@@ -296,12 +305,14 @@ def judge_targets(
     Args:
         palette: Where the compositions have to lie.
         targets: Property to (low, high) in its unit, None for an open side. Those of
-            :data:`hea_loop.prediction.PREDICTED_PROPERTIES` are judged by the prediction loop; others by
-            ``learned``, and where nobody has learned them they are left out and said so.
+            :data:`hea_loop.prediction.PREDICTED_PROPERTIES` are judged by the prediction loop, elastic ones by
+            the model of them where there is one; others by ``learned``, and where nobody has learned them they
+            are left out and said so.
         known: ``n x m`` fractions of the known alloys, the columns are the palette's elements.
         learned: Target or verdict to the probability that it holds, by a surrogate of what validators answer.
         undecided: Verdicts of the campaign, for those that nobody has learned.
         answers: Validated alloys that ``learned`` rests on.
+        elasticity: The learned model of the elastic moduli, of a campaign that has one.
         number: Uniform random compositions.
         seed: Of their draw; the same seed gives the same report.
 
@@ -309,15 +320,16 @@ def judge_targets(
         InputError: No target, no interval, or an element without the data that a prediction needs.
     """
     intervals = checked_intervals(targets)
-    predicted = {n: i for n, i in intervals.items() if n in PREDICTED_PROPERTIES}
+    decided = PREDICTED_PROPERTIES if elasticity is None else (*PREDICTED_PROPERTIES, *LEARNED_PROPERTIES)
+    by_prediction = {n: i for n, i in intervals.items() if n in decided}
     chances = dict(learned or {})
-    left_out = tuple(n for n in (*targets, *undecided) if n not in predicted and n not in chances)
+    left_out = tuple(n for n in (*targets, *undecided) if n not in by_prediction and n not in chances)
     if not targets and not chances and not left_out:
         raise InputError("targets", {}, "are none", "give at least one interval")
-    names = tuple(predicted)
+    names = tuple(by_prediction)
     require_predictable(palette, names)
-    drawn = _draw(palette, predicted, known, number, seed)
-    answer = decide(palette, predicted, drawn.random) if predicted else None
+    drawn = _draw(palette, by_prediction, known, number, seed, elasticity)
+    answer = decide(palette, by_prediction, drawn.random, elasticity) if by_prediction else None
     inside = drawn.held(drawn.values)
     rows = [_one_target(drawn, name) for name in names]
     level = _density_level(drawn)
@@ -328,7 +340,7 @@ def judge_targets(
     random = Share.counted(inside)
     data = Share.counted(drawn.held(drawn.known)) if drawn.known else Share.counted(np.zeros(0, dtype=bool))
     ridge = _ridge(drawn)
-    verdict, reason = _verdict(answer, random, data, level, ridge, predicted)
+    verdict, reason = _verdict(answer, random, data, level, ridge, by_prediction)
     rate = None
     if expected is not None and not left_out and random.share is not None:
         rate = random.share * expected
@@ -358,19 +370,21 @@ def _draw(
     known: Array | None,
     number: int,
     seed: int,
+    elasticity: ElasticModel | None,
 ) -> _Drawn:
     names = tuple(intervals)
     random = palette.sample_uniform(number, np.random.default_rng(seed))
     fractions = np.array([c.fraction_vector(palette.elements) for c in random])
-    values = predict_array(fractions, palette.elements, names) if names else {}
+    values = predicted_means(fractions, palette.elements, names, elasticity) if names else {}
     rows = np.empty((0, len(palette.elements))) if known is None else np.asarray(known, dtype=float)
-    of_known = predict_array(rows, palette.elements, names) if names and len(rows) else {}
-    return _Drawn(palette, intervals, random, fractions, values, of_known)
+    of_known = predicted_means(rows, palette.elements, names, elasticity) if names and len(rows) else {}
+    return _Drawn(palette, intervals, random, fractions, values, of_known, elasticity)
 
 
 def _one_target(drawn: _Drawn, name: str) -> TargetFeasibility:
     low, high = drawn.intervals[name]
-    reach = reachable_range(drawn.palette, name, drawn.random)
+    learned = bool(learned_targets((name,), drawn.elasticity))
+    reach = _seen_range(drawn, name) if learned else reachable_range(drawn.palette, name, drawn.random)
     others = drawn.held(drawn.values, without=name)
     alone = (drawn.values[name] >= low) & (drawn.values[name] <= high)
     known = drawn.known.get(name, np.empty(0))
@@ -378,8 +392,12 @@ def _one_target(drawn: _Drawn, name: str) -> TargetFeasibility:
     data = Share.counted((known >= low) & (known <= high))
     shown = f"{reach.low:.4g} to {reach.high:.4g}"
     verdict: Judgement = "feasible"
-    reason = f"the palette reaches {shown}"
-    if high < reach.low or low > reach.high:
+    reason = (
+        f"random compositions reach {shown}{_truth(drawn, name)}"
+        if learned
+        else f"the palette reaches {shown}"
+    )
+    if not learned and (high < reach.low or low > reach.high):
         verdict, reason = "infeasible", f"the palette only reaches {shown}"
     elif len(known) and not data.inside and (high < known.min() or low > known.max()):
         verdict = "unsupported by the data"
@@ -391,7 +409,7 @@ def _one_target(drawn: _Drawn, name: str) -> TargetFeasibility:
         unit=PROPERTIES[name].unit,
         low=low if math.isfinite(low) else None,
         high=high if math.isfinite(high) else None,
-        judged_by="prediction",
+        judged_by="first-principles" if learned else "prediction",
         reachable_low=reach.low,
         reachable_high=reach.high,
         exact=reach.exact,
@@ -403,6 +421,29 @@ def _one_target(drawn: _Drawn, name: str) -> TargetFeasibility:
         verdict=verdict,
         reason=reason,
     )
+
+
+def _seen_range(drawn: _Drawn, name: str) -> Reach:
+    """Range of a learned property over the random compositions: no search, which would take minutes."""
+    values = drawn.values[name]
+    least, most = int(values.argmin()), int(values.argmax())
+    return Reach(
+        float(values[least]), float(values[most]), drawn.random[least], drawn.random[most], exact=False
+    )
+
+
+def _truth(drawn: _Drawn, name: str) -> str:
+    """How many of the random compositions that a learned model puts inside are expected to be there."""
+    low, high = drawn.intervals[name]
+    inside = (drawn.values[name] >= low) & (drawn.values[name] <= high)
+    if drawn.elasticity is None or not inside.any():
+        return ""
+
+    def sure(x: Array) -> tuple[Array, Array]:
+        return predicted(x, drawn.palette.elements, (name,), drawn.elasticity)[name]
+
+    share = float(chance_of_interval(sure, low, high)(drawn.fractions[inside]).mean())
+    return f"; of those predicted inside {share:.0%} are expected to be"
 
 
 def _nothing() -> Share:
@@ -538,7 +579,9 @@ def _relaxations(drawn: _Drawn, answer: Answer | None) -> tuple[Relaxation, ...]
     out = []
     for name in drawn.intervals:
         others = {n: i for n, i in drawn.intervals.items() if n != name}
-        reachable = True if answer.reachable else decide(drawn.palette, others, drawn.random).reachable
+        reachable = (
+            answer.reachable or decide(drawn.palette, others, drawn.random, drawn.elasticity).reachable
+        )
         out.append(Relaxation(name, reachable, Share.counted(drawn.held(drawn.values, without=name))))
     return tuple(out)
 

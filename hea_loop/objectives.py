@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hea_loop.acquisition.optimising import Objective
 from hea_loop.acquisition.pareto import hypervolume, pareto_front
 from hea_loop.campaign import Campaign
-from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
+from hea_loop.elasticity import ElasticModel, predicted_means
 from hea_loop.scoring import KnownValue, decisive_value, judge
 
 __all__ = ["ObjectiveProgress", "Optimisation", "objective_progress", "optimisation"]
@@ -39,7 +39,11 @@ class Optimisation:
 
 
 def optimisation(
-    campaign: Campaign, fractions: Array, answers: Sequence[Sequence[KnownValue]], seed: int
+    campaign: Campaign,
+    fractions: Array,
+    answers: Sequence[Sequence[KnownValue]],
+    seed: int,
+    elasticity: ElasticModel | None = None,
 ) -> Optimisation | None:
     """Collect it from the validators' answers; None for a campaign without objectives.
 
@@ -48,6 +52,7 @@ def optimisation(
         fractions: ``n x m`` fractions of what has been answered, columns as in the palette.
         answers: ``n`` collections of values.
         seed: Of the acquisition's samples.
+        elasticity: What predicts the elastic moduli of a campaign that says ``first-principles``.
     """
     if not campaign.objectives:
         return None
@@ -55,12 +60,12 @@ def optimisation(
     rows = np.asarray(fractions, dtype=float).reshape(-1, len(elements))
 
     def formula(name: str) -> Callable[[Array], Array]:
-        return lambda x: predict_array(np.asarray(x), elements, (name,))[name]
+        return lambda x: predicted_means(np.asarray(x), elements, (name,), elasticity)[name]
 
     objectives = []
     for name, direction in campaign.objectives.items():
         maximize = direction == "maximize"
-        if name in PREDICTED_PROPERTIES:
+        if name in campaign.predictable():
             objectives.append(Objective(name, maximize, formula=formula(name)))
             continue
         found = [decisive_value(values, name) for values in answers]
@@ -68,14 +73,18 @@ def optimisation(
         baseline = formula(_BASELINES[name]) if name in _BASELINES else None
         numbers = np.array([value.value for value in found if value is not None], dtype=float)
         objectives.append(Objective(name, maximize, None, rows[known], numbers, baseline))
-    return Optimisation(tuple(objectives), rows[_hits(campaign, elements, rows, answers)], seed)
+    return Optimisation(tuple(objectives), rows[_hits(campaign, elements, rows, answers, elasticity)], seed)
 
 
 def _hits(
-    campaign: Campaign, elements: tuple[str, ...], rows: Array, answers: Sequence[Sequence[KnownValue]]
+    campaign: Campaign,
+    elements: tuple[str, ...],
+    rows: Array,
+    answers: Sequence[Sequence[KnownValue]],
+    elasticity: ElasticModel | None,
 ) -> list[int]:
-    predicted = tuple(name for name in campaign.targets if name in PREDICTED_PROPERTIES)
-    values = predict_array(rows, elements, predicted) if predicted and len(rows) else {}
+    predicted = tuple(name for name in campaign.targets if name in campaign.predictable())
+    values = predicted_means(rows, elements, predicted, elasticity) if predicted and len(rows) else {}
     out = []
     for i, known in enumerate(answers):
         own = [KnownValue(name, float(value[i]), "prediction") for name, value in values.items()]

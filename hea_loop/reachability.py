@@ -8,8 +8,8 @@ density; an interval on Rice's toughness becomes one once G lies in a narrow pie
 The palette itself (present or absent, bounds, number of elements) is a mixed-integer linear set. So whether any
 composition meets targets on these properties is decided by mixed-integer linear programs (HiGHS, by way of
 ``scipy.optimize.milp``) and a bisection of the range of G: either a composition is found or there is a proof
-that there is none. For the other properties compositions are searched from many starts, and "not found" is said
-as that.
+that there is none. For the other properties, and for those that a learned model predicts, compositions are searched
+from many starts, and "not found" is said as that.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ from numpy.typing import NDArray
 from scipy import constants
 
 from hea_loop.composition import RESOLUTION, Composition, atomic_masses
+from hea_loop.elasticity import (
+    ElasticModel,
+    learned_targets,
+    predicted_means,
+    require_predictable_elements,
+)
 from hea_loop.errors import InputError
 from hea_loop.palette import Palette
 from hea_loop.prediction import METHODS, missing_inputs, predict_array
@@ -44,6 +50,8 @@ _NARROWEST: Final = 1e-3
 """Relative width of a piece of G below which it is left open: it moves Rice's toughness by 0.05%."""
 _STARTS: Final = 48
 """Compositions from which a search starts."""
+_LEARNED_STARTS: Final = 4
+"""The same where a learned model predicts something: it takes a hundred times as long as a formula."""
 _POLISHED: Final = 4
 """Of them, how many are also moved in all elements at once where exchanges of two do not get there."""
 _ROUNDS: Final = 250
@@ -104,8 +112,9 @@ def require_predictable(palette: Palette, names: Sequence[str]) -> None:
     everything = Composition.from_fractions(
         palette.elements, [1 / len(palette.elements)] * len(palette.elements)
     )
+    require_predictable_elements(palette.elements, [n for n in names if n not in METHODS])
     for name in names:
-        if lacking := missing_inputs(everything, name):
+        if name in METHODS and (lacking := missing_inputs(everything, name)):
             raise InputError(
                 "palette.elements",
                 list(palette.elements),
@@ -364,8 +373,10 @@ def _descend(
     return best, least
 
 
-def _predicted(parts: Parts, palette: Palette, names: Sequence[str]) -> dict[str, Array]:
-    return predict_array(parts / RESOLUTION, palette.elements, names)
+def _predicted(
+    parts: Parts, palette: Palette, names: Sequence[str], elasticity: ElasticModel | None
+) -> dict[str, Array]:
+    return predicted_means(parts / RESOLUTION, palette.elements, names, elasticity)
 
 
 def _misses(values: Mapping[str, Array], intervals: Intervals) -> dict[str, Array]:
@@ -387,7 +398,12 @@ def _spreads(values: Mapping[str, Array]) -> dict[str, float]:
     return out
 
 
-def decide(palette: Palette, intervals: Intervals, starts: Sequence[Composition]) -> Answer:
+def decide(
+    palette: Palette,
+    intervals: Intervals,
+    starts: Sequence[Composition],
+    elasticity: ElasticModel | None = None,
+) -> Answer:
     """Find a composition whose predicted properties lie in all intervals, or prove that there is none.
 
     Args:
@@ -395,6 +411,7 @@ def decide(palette: Palette, intervals: Intervals, starts: Sequence[Composition]
         intervals: On properties of :data:`hea_loop.prediction.PREDICTED_PROPERTIES`.
         starts: Compositions of the palette from which the search starts, the more the better; some
             thousand uniform random ones are meant. The nearest of them are used.
+        elasticity: A learned model of some of the properties: of these nothing is proved, only searched.
 
     Returns:
         The answer. Where the exact properties alone cannot be met together, that is a proof for all of them.
@@ -407,34 +424,41 @@ def decide(palette: Palette, intervals: Intervals, starts: Sequence[Composition]
     parts = _parts_of([c for c in starts if palette.contains(c)], palette)
     if not len(parts):
         raise InputError("starts", len(starts), "hold no composition of the palette", "give some")
-    spreads = _spreads(_predicted(parts, palette, names))
+    spreads = _spreads(_predicted(parts, palette, names, elasticity))
 
     def objective(rows: Parts) -> Array:
-        misses = _misses(_predicted(rows, palette, names), intervals)
+        misses = _misses(_predicted(rows, palette, names, elasticity), intervals)
         total: Array = np.sum([(misses[n] / spreads[n]) ** 2 for n in names], axis=0)
         return np.nan_to_num(total, nan=1e12, posinf=1e12)
 
     start_values = objective(parts)
     if float(start_values.min()) <= 0:
-        return _answer(parts[int(start_values.argmin())], palette, intervals, proved=True)
-    order = np.argsort(start_values, kind="stable")[:_STARTS]
+        return _answer(parts[int(start_values.argmin())], palette, intervals, elasticity, proved=True)
+    learned = learned_targets(names, elasticity)
+    order = np.argsort(start_values, kind="stable")[: _LEARNED_STARTS if learned else _STARTS]
     begin = parts[order]
-    exact = {name: interval for name, interval in intervals.items() if _is_exact(name)}
+    exact = {n: interval for n, interval in intervals.items() if n not in learned and _is_exact(n)}
     state, hint = _relaxed(_LinearSet(palette, tuple(exact)), exact) if exact else ("open", None)
     if hint is not None:
         begin = np.vstack([begin, _parts_of(palette.snap(hint[None, :]), palette)])
     best, least = _descend(begin, objective, palette, stop=0.0)
     if least > 0 and state != "impossible":
         tried = np.vstack([best[None, :], begin[-1:], begin[:_POLISHED]])
-        polished = [_polish(row, palette, intervals, spreads) for row in tried]
+        polished = [_polish(row, palette, intervals, spreads, elasticity) for row in tried]
         found, reached = _descend(np.array(polished), objective, palette, stop=0.0)
         best, least = (found, reached) if reached < least else (best, least)
-    answer = _answer(best, palette, intervals, proved=least <= 0 or state == "impossible")
+    answer = _answer(best, palette, intervals, elasticity, proved=least <= 0 or state == "impossible")
     only_between = not answer.reachable and state == "found" and len(exact) == len(intervals)
     return replace(answer, between_steps=only_between)
 
 
-def _polish(parts: Parts, palette: Palette, intervals: Intervals, spreads: Mapping[str, float]) -> Parts:
+def _polish(
+    parts: Parts,
+    palette: Palette,
+    intervals: Intervals,
+    spreads: Mapping[str, float],
+    elasticity: ElasticModel | None,
+) -> Parts:
     """Move a composition towards the intervals in all its elements at once, which exchanges of two cannot.
 
     Sequential quadratic programming on the elements that it has, aimed a little inside the intervals so that
@@ -452,7 +476,8 @@ def _polish(parts: Parts, palette: Palette, intervals: Intervals, spreads: Mappi
     symbols = tuple(palette.elements[i] for i in present)
 
     def objective(x: Array) -> float:
-        values = predict_array(np.clip(x, 1e-9, None)[None, :], symbols, tuple(intervals))
+        row = np.clip(x, 1e-9, None)
+        values = predicted_means((row / row.sum())[None, :], symbols, tuple(intervals), elasticity)
         misses = _misses(values, inner)
         return float(min(sum((misses[n][0] / spreads[n]) ** 2 for n in inner), 1e6))
 
@@ -473,8 +498,10 @@ def _polish(parts: Parts, palette: Palette, intervals: Intervals, spreads: Mappi
     return out
 
 
-def _answer(parts: Parts, palette: Palette, intervals: Intervals, *, proved: bool) -> Answer:
-    values = _predicted(parts[None, :], palette, tuple(intervals))
+def _answer(
+    parts: Parts, palette: Palette, intervals: Intervals, elasticity: ElasticModel | None, *, proved: bool
+) -> Answer:
+    values = _predicted(parts[None, :], palette, tuple(intervals), elasticity)
     misses = {name: float(miss[0]) for name, miss in _misses(values, intervals).items() if miss[0]}
     return Answer(
         reachable=not misses,
@@ -502,7 +529,7 @@ def reachable_range(palette: Palette, name: str, starts: Sequence[Composition]) 
     for sign in (1.0, -1.0):
 
         def objective(rows: Parts, sign: float = sign) -> Array:
-            values = sign * _predicted(rows, palette, (name,))[name]
+            values = sign * _predicted(rows, palette, (name,), None)[name]
             return np.where(np.isfinite(values), values, np.inf)
 
         begin = parts[np.argsort(objective(parts), kind="stable")[: _STARTS // 2]]

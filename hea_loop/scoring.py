@@ -18,6 +18,7 @@ from hea_loop.properties import FIDELITIES, property_named
 
 __all__ = [
     "ORIGINS",
+    "ROOM_TEMPERATURE_K",
     "TEMPERATURE_TOLERANCE_K",
     "CandidateResult",
     "HitRate",
@@ -36,7 +37,7 @@ ORIGINS: Final = ("strategy", "random")
 TEMPERATURE_TOLERANCE_K: Final = 0.5
 """A value belongs to a listed temperature that is no further away: 1273 and 1273.15 are one."""
 
-_ROOM_TEMPERATURE_K: Final = 350.0
+ROOM_TEMPERATURE_K: Final = 350.0
 """A target means room temperature (or 0 K, as computed): values from hotter tests do not decide it."""
 
 
@@ -156,7 +157,7 @@ def decisive_value(
 
 def _belongs(stated: float | None, wanted: float | None) -> bool:
     if wanted is None:
-        return stated is None or stated <= _ROOM_TEMPERATURE_K
+        return stated is None or stated <= ROOM_TEMPERATURE_K
     # the last digits of a float are not the edge of the tolerance
     return stated is not None and abs(stated - wanted) <= TEMPERATURE_TOLERANCE_K + 1e-9
 

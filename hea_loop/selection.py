@@ -1,8 +1,9 @@
 """Which generated compositions go to the validators.
 
 Ranked by the probability that every target and verdict holds. Targets that a prediction decides are known
-beforehand (the linear combination is deterministic, and a candidate is judged by the very same number), so
-they count one inside their interval and zero outside; what validators decide comes from the surrogate.
+beforehand (the prediction is deterministic, and a candidate is judged by the very same number), so whatever lies
+outside comes last; where the prediction knows how sure it is (``elasticity: first-principles``) the probability
+that the truth lies inside counts besides. What validators decide comes from the surrogate.
 Near-duplicates of known materials and of each other are kept out, and within one batch a candidate close to a
 chosen one counts less, so that a batch asks different questions (see
 :mod:`hea_loop.acquisition.batch`). A share of uniform random compositions comes last, unfiltered by any
@@ -12,7 +13,7 @@ prediction: it measures the base rate.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -24,6 +25,7 @@ from hea_loop.acquisition import Interval, choose_batch, climb, improve, log_pro
 from hea_loop.acquisition.distance import FLOAT_NOISE
 from hea_loop.campaign import Campaign, Target
 from hea_loop.composition import Composition
+from hea_loop.elasticity import learned_targets
 from hea_loop.errors import InputError
 from hea_loop.palette import Palette
 from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
@@ -66,7 +68,7 @@ class Selected:
         composition: What.
         probability: Predicted probability that all targets and verdicts hold.
         predicted: What was predicted when it was chosen, plain numbers: each target's value; ``<name>_sigma``
-            for one that a validator decides; ``p_<name>`` the probability of each verdict.
+            for one that a validator decides or a model predicts; ``p_<name>`` the probability of each verdict.
         rank: 1 is the best of the batch; the random share comes last.
         origin: ``strategy`` or ``random``.
     """
@@ -138,7 +140,11 @@ def predicted_violation(
     """
     names = tuple(name for name in targets if name in PREDICTED_PROPERTIES)
     values = predict_array(fractions, tuple(elements), names) if names and len(fractions) else {}
-    violation = np.zeros(len(fractions))
+    return _violation(values, targets, len(fractions)), values
+
+
+def _violation(values: Mapping[str, Array], targets: Mapping[str, Target], number: int) -> Array:
+    violation = np.zeros(number)
     for name in values:
         low, high = targets[name].min, targets[name].max
         width = abs((high if low is None else low) or 0.0) if low is None or high is None else high - low
@@ -146,7 +152,7 @@ def predicted_violation(
         below = np.maximum(low - values[name], 0) if low is not None else 0
         above = np.maximum(values[name] - high, 0) if high is not None else 0
         violation += np.asarray(below + above) / scale
-    return violation, values
+    return violation
 
 
 def select(
@@ -198,7 +204,7 @@ def select(
     pool = [c for c, keep in zip(distinct, free, strict=True) if keep]
     fractions = fractions[free]
 
-    violation, _ = predicted_violation(fractions, palette.elements, campaign.targets)
+    violation = _violation(surrogate.predicted_means(fractions), campaign.targets, len(fractions))
     inside = violation <= 0
     within = np.flatnonzero(inside)
     chosen = within[
@@ -293,7 +299,7 @@ def improved_candidates(
 class _Questions:
     """What predictions and validators will say, each as a normal law, for the acquisition.
 
-    A prediction is known exactly. A verdict that holds with probability p is a latent number with a standard
+    What a formula predicts is known exactly. A verdict that holds with probability p is a latent number with a standard
     deviation of one and the mean for which it is above zero with just that probability.
     """
 
@@ -301,10 +307,9 @@ class _Questions:
     campaign: Campaign
 
     def predict(self, fractions: Array) -> dict[str, tuple[Array, Array]]:
-        _, values = predicted_violation(fractions, self.surrogate.elements, self.campaign.targets)
-        exact = np.zeros(len(fractions))
-        out = {name: (value, exact) for name, value in values.items()}
-        for name, estimate in self.surrogate.estimates(fractions).items():
+        out: dict[str, tuple[Array, Array]] = {}
+        estimates = self.surrogate.predicted(fractions) | self.surrogate.estimates(fractions)
+        for name, estimate in estimates.items():
             out[name] = (estimate.mean, estimate.sigma)
         for name, yes in self.surrogate.verdict_probability(fractions).items():
             latent = ndtri(np.clip(yes, 1e-300, 1 - 1e-16))
@@ -408,9 +413,12 @@ def _describe(
 ) -> tuple[Selected, ...]:
     if not compositions:
         return ()
-    violation, predictions = predicted_violation(rows, surrogate.elements, campaign.targets)
+    predictions = surrogate.predicted(rows)
+    columns = {name: estimate.mean for name, estimate in predictions.items()}
+    violation = _violation(columns, campaign.targets, len(rows))
     probability = np.where(violation <= 0, surrogate.probability(rows), 0.0)
-    columns = dict(predictions)
+    for name in learned_targets(tuple(predictions), surrogate.elasticity):
+        columns[f"{name}_sigma"] = predictions[name].sigma
     for name, estimate in surrogate.estimates(rows).items():
         columns[name], columns[f"{name}_sigma"] = estimate.mean, estimate.sigma
     for name, yes in surrogate.verdict_probability(rows).items():

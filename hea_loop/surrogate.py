@@ -17,8 +17,8 @@ may be anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from hea_loop.campaign import Campaign, Target, Verdict
+from hea_loop.elasticity import ElasticModel, learned_targets, predicted, predicted_means
 from hea_loop.elements import element_vector
 from hea_loop.errors import InputError
-from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
+from hea_loop.prediction import predict_array
 from hea_loop.scoring import KnownValue, decisive_value
 
 __all__ = ["MOST_ANSWERS", "Estimate", "Surrogate", "fit_surrogate"]
@@ -113,17 +114,40 @@ class Surrogate:
         numeric: One model per numeric target that a validator decides.
         verdicts: One model per verdict.
         answers: How many materials it has learned from.
+        targets: Those of the campaign that a prediction decides.
+        elasticity: The model that predicts some of them; None where all are formulas.
     """
 
     elements: tuple[str, ...]
     numeric: tuple[_Numeric, ...]
     verdicts: tuple[_YesNo, ...]
     answers: int
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    elasticity: ElasticModel | None = None
+
+    def predicted(self, fractions: Array) -> dict[str, Estimate]:
+        """Distribution of each target that a prediction decides; without spread where that is a formula.
+
+        Args:
+            fractions: ``n x m`` atomic fractions.
+        """
+        rows, names = _checked(fractions, self.elements), tuple(self.targets)
+        if not names or not len(rows):
+            return {name: Estimate(np.empty(0), np.empty(0)) for name in names}
+        found = predicted(rows, self.elements, names, self.elasticity)
+        return {name: Estimate(*pair) for name, pair in found.items()}
+
+    def predicted_means(self, fractions: Array) -> dict[str, Array]:
+        """The means of :meth:`predicted`, which are what a candidate is judged by; they cost less than both."""
+        rows, names = _checked(fractions, self.elements), tuple(self.targets)
+        if not names or not len(rows):
+            return {name: np.empty(0) for name in names}
+        return predicted_means(rows, self.elements, names, self.elasticity)
 
     def probability(self, fractions: Array) -> Array:
-        """Probability that all targets and verdicts that validators decide hold.
+        """Probability that all holds that validators decide or that a model predicts with its uncertainty.
 
-        The questions are taken as independent given the composition.
+        The questions are taken as independent given the composition. What a formula predicts is not in it.
 
         Args:
             fractions: ``n x m`` atomic fractions.
@@ -133,13 +157,12 @@ class Surrogate:
         """
         rows = _checked(fractions, self.elements)
         out = np.ones(len(rows))
+        if learned := learned_targets(tuple(self.targets), self.elasticity):
+            distributions = self.predicted(rows)
+            for name in learned:
+                out *= _inside(self.targets[name], distributions[name])
         for model in self.numeric:
-            estimate = _numeric_estimate(model, rows, self.elements)
-            low = -np.inf if model.target.min is None else model.target.min
-            high = np.inf if model.target.max is None else model.target.max
-            out *= norm.cdf(high, estimate.mean, estimate.sigma) - norm.cdf(
-                low, estimate.mean, estimate.sigma
-            )
+            out *= _inside(model.target, _numeric_estimate(model, rows, self.elements))
         for probability in self.verdict_probability(rows).values():
             out *= probability
         return out
@@ -195,6 +218,7 @@ def fit_surrogate(
     elements: Sequence[str],
     fractions: Array,
     answers: Sequence[Sequence[KnownValue]],
+    elasticity: ElasticModel | None = None,
 ) -> Surrogate:
     """Learn from all answers so far.
 
@@ -202,14 +226,16 @@ def fit_surrogate(
 
     Args:
         campaign: Its targets and verdicts say what is to be learned; targets that are judged by a prediction
-            (:data:`hea_loop.prediction.PREDICTED_PROPERTIES`) are not.
+            (:meth:`hea_loop.campaign.Campaign.predictable`) are not.
         elements: ``m`` symbols, the columns of ``fractions``.
         fractions: ``n x m`` atomic fractions of the materials with an answer; ``n`` may be zero.
         answers: ``n`` collections of values, one per row, oldest material first. Predictions are no
             answers and are left out.
+        elasticity: What predicts the elastic moduli of a campaign that says ``first-principles``.
 
     Raises:
-        InputError: The shapes do not fit, or an element has no pure-element values.
+        InputError: The shapes do not fit, an element has no pure-element values, or the model of the elastic moduli is
+            missing or not asked for.
     """
     rows = np.asarray(fractions, dtype=float).reshape(-1, len(elements))
     if rows.shape[0] != len(answers):
@@ -217,18 +243,34 @@ def fit_surrogate(
             "answers", len(answers), f"do not fit {rows.shape[0]} compositions", "give one entry per row"
         )
     rows, kept = rows[-MOST_ANSWERS:], [_validated(values) for values in answers[-MOST_ANSWERS:]]
+    if (elasticity is None) != (campaign.elasticity == "linear-combination"):
+        raise InputError(
+            "elasticity",
+            campaign.elasticity,
+            "does not go with the model given",
+            "give one where it is learned",
+        )
     symbols = tuple(elements)
+    formulas = campaign.predictable()
     numeric = tuple(
         _fit_numeric(name, target, rows, symbols, kept)
         for name, target in campaign.targets.items()
-        if name not in PREDICTED_PROPERTIES
+        if name not in formulas
     )
+    targets = {name: t for name, t in campaign.targets.items() if name in formulas}
     verdicts = tuple(_fit_verdict(name, v, rows, symbols, kept) for name, v in campaign.verdicts.items())
-    return Surrogate(symbols, numeric, verdicts, len(kept))
+    return Surrogate(symbols, numeric, verdicts, len(kept), targets, elasticity)
 
 
 def _validated(values: Sequence[KnownValue]) -> list[KnownValue]:
     return [v for v in values if v.fidelity != "prediction"]
+
+
+def _inside(target: Target, estimate: Estimate) -> Array:
+    low = -np.inf if target.min is None else target.min
+    high = np.inf if target.max is None else target.max
+    spread = np.maximum(estimate.sigma, 1e-300)
+    return np.asarray(norm.cdf(high, estimate.mean, spread) - norm.cdf(low, estimate.mean, spread))
 
 
 def _checked(fractions: Array, elements: tuple[str, ...]) -> Array:

@@ -26,6 +26,7 @@ os.environ["PREFECT_HOME"] = str(_HOME / "prefect")
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HEA_LOOP_CACHE_DIR"] = str(_HOME / "cache")
 os.environ.setdefault("XDG_RUNTIME_DIR", str(_HOME))
 os.environ.pop("HEA_LOOP_DATABASE_URL", None)
 

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from hea_loop.elasticity import ElasticModel, predictable, predicted_means
 from hea_loop.errors import InputError
 from hea_loop.palette import Palette
-from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
 from hea_loop.properties import PROPERTIES
 
 __all__ = ["draw_targets"]
@@ -24,24 +24,33 @@ _DRAWN: Final = 2000
 _MOST: Final = 6  # panels
 
 
-def draw_targets(palette: Palette, intervals: dict[str, tuple[float, float]], known: Array) -> Figure:
+def draw_targets(
+    palette: Palette,
+    intervals: dict[str, tuple[float, float]],
+    known: Array,
+    elasticity: ElasticModel | None = None,
+) -> Figure:
     """Draw each pair of predicted targets; of a single one its histogram.
 
     Args:
         palette: Random compositions are drawn from it.
         intervals: Property to (low, high); those that no prediction decides are left out.
         known: ``n x m`` fractions of the known alloys.
+        elasticity: The learned model of the elastic moduli, of a campaign that has one.
 
     Raises:
         InputError: No target on a predicted property.
     """
-    names = [n for n in intervals if n in PREDICTED_PROPERTIES]
+    decided = predictable("linear-combination" if elasticity is None else "first-principles")
+    names = [n for n in intervals if n in decided]
     if not names:
         raise InputError("--figure", list(intervals), "has no predicted target to draw", "add one")
     drawn = palette.sample_uniform(_DRAWN, np.random.default_rng(0))
     fractions = np.array([c.fraction_vector(palette.elements) for c in drawn])
-    random = predict_array(fractions, palette.elements, names)
-    data = predict_array(known, palette.elements, names) if len(known) else {n: np.empty(0) for n in names}
+    random = predicted_means(fractions, palette.elements, names, elasticity)
+    data = {n: np.empty(0) for n in names}
+    if len(known):
+        data = predicted_means(known, palette.elements, names, elasticity)
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]][:_MOST]
     panels = max(1, len(pairs))
     columns = min(3, panels)

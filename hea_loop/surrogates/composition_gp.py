@@ -188,6 +188,13 @@ class CompositionGP:
             variance = torch.cat(variances).numpy() + (self.new_noise if noise else 0.0)
             return torch.cat(means).numpy(), self.widening * self.spread * np.sqrt(variance)
 
+    def means(self, fractions: Array) -> Array:
+        """The means of :meth:`predict` alone, ``n`` numbers: without the standard deviations it costs little."""
+        x = torch.as_tensor(_checked_shape(self.elements, fractions))
+        with one_thread(), torch.no_grad():
+            parts = [self.mean(part) for part in torch.split(x, _ROWS_AT_ONCE)]
+        return np.asarray(torch.cat(parts).numpy())
+
     def mean(self, x: Any) -> Any:
         """Mean of a float64 tensor ``... x m``: ``...`` numbers in the property's unit, differentiable."""
         return self._in_units(x, self._kernel.forward(x, self.fractions) @ self._weights)

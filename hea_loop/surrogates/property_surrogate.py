@@ -28,7 +28,7 @@ from hea_loop.errors import InputError
 from hea_loop.properties import FIDELITIES
 from hea_loop.surrogates.composition_gp import CompositionGP
 
-__all__ = ["PropertySurrogate"]
+__all__ = ["PropertySurrogate", "fit_above"]
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,14 @@ class _Level:
 
     fidelity: str
     rho: float
-    process: CompositionGP
+    process: Any  # a CompositionGP, or whatever has its mean
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A lower fidelity that is known as a function."""
+
+    mean: Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +195,47 @@ class PropertySurrogate:
         )
 
 
+def fit_above(
+    elements: Sequence[str],
+    fractions: Array,
+    values: Array,
+    low: Callable[[Any], Any],
+    *,
+    prior_mean: Callable[[Any], Any] | None = None,
+    noise: Array | None = None,
+    spread: float | None = None,
+    fewest_to_link: int = _FEWEST_TO_LINK,
+    seed: int = 0,
+) -> tuple[float, CompositionGP]:
+    """Learn one property at a fidelity above a model that is given as a function.
+
+    Args:
+        elements: ``m`` symbols.
+        fractions: ``n x m`` atomic fractions.
+        values: ``n`` values in the property's unit, every one known.
+        low: The lower fidelity's mean: maps a float64 tensor ``n x m`` to ``n`` values.
+        prior_mean: Likewise what both are measured from; None for zero.
+        noise: ``n`` standard deviations, NaN where unknown.
+        spread: Difference from the lower fidelity that is expected beforehand, as in :meth:`CompositionGP.fit`.
+        fewest_to_link: With fewer rows the weight of the lower fidelity is one.
+        seed: Of the rows that parameters are fitted on, where there are many.
+
+    Returns:
+        The weight of the lower fidelity, and the process, whose mean includes it; from 20 rows on calibrated, each
+        row left out.
+
+    Raises:
+        InputError: As :meth:`CompositionGP.fit`.
+    """
+    y = np.asarray(values, dtype=float)
+    given = np.full(len(y), np.nan) if noise is None else np.asarray(noise, dtype=float)
+    alone = np.array([str(i) for i in range(len(y))])
+    x = np.asarray(fractions, dtype=float)
+    rows = _Fit(tuple(elements), x, y, given, alone, None, seed, fewest_to_link, spread)
+    level = rows.level("", (_Level("", 0.0, _Given(low)),), prior_mean)
+    return level.rho, level.process
+
+
 @dataclass(frozen=True, slots=True)
 class _Fit:
     """The rows of one property at one fidelity, and how they are learned from."""
@@ -199,6 +247,8 @@ class _Fit:
     groups: NDArray[np.str_]
     start: CompositionGP | None
     seed: int
+    fewest_to_link: int = _FEWEST_TO_LINK
+    spread: float | None = None
 
     def process(self, prior_mean: Callable[[Any], Any] | None) -> CompositionGP:
         return CompositionGP.fit(
@@ -209,12 +259,13 @@ class _Fit:
             noise=self.noise,
             seed=self.seed,
             start=self.start,
+            spread=self.spread,
         )
 
     def level(self, fidelity: str, below: tuple[_Level, ...], prior: Callable[[Any], Any] | None) -> _Level:
         if not below:
             rho, process = 0.0, self.process(prior)
-        elif len(self.y) < _FEWEST_TO_LINK:
+        elif len(self.y) < self.fewest_to_link:
             rho, process = 1.0, self.process(_Below(below, prior, 1.0))
         else:
             rho, process = self.linked(below, prior)
