@@ -64,6 +64,10 @@ chromium: ## Install Chromium where there is none (Debian): the report is tested
 	@{ command -v chromium && ldconfig -p | grep -q libatomic.so.1; } >/dev/null || { echo "installing chromium"; \
 	  $(APT_INSTALL) chromium fonts-dejavu-core libatomic1 >/dev/null; }
 
+slurm: ## Install Slurm's daemons where there are none (Debian): the jobs are tested in a cluster of one node
+	@{ command -v munged && command -v sbatch && [ -x /usr/sbin/slurmctld ] && [ -x /usr/sbin/slurmd ]; } >/dev/null || { echo "installing slurm"; \
+	  $(APT_INSTALL) slurmctld slurmd slurm-client munge >/dev/null; }
+
 # -- use ---------------------------------------------------------------------------------------------------
 
 run: $(STAMP) ## Run a closed-loop campaign on the literature data (CAMPAIGN=campaigns/quickstart.yaml)
@@ -106,7 +110,7 @@ types: $(DEV_STAMP) ## Check the types (mypy, strict on hea_loop, validators and
 imports: $(DEV_STAMP) ## Check that imports run one way
 	$(BIN)/lint-imports
 
-test: $(DEV_STAMP) $(DFT_STAMP) chromium lint types imports ## Install, lint, check types and imports, and run every test
+test: $(DEV_STAMP) $(DFT_STAMP) chromium slurm lint types imports ## Install, lint, check types and imports, and run every test
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 clean: ## Remove the environment and caches; stores and reports stay
