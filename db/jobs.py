@@ -6,6 +6,7 @@ worker that was given up for dead and comes back late changes nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from db import models
 from db.campaigns import require_owner, specification
-from db.materials import NewDataPoint, add_data_points
+from db.materials import MOST_CHARACTERS, NewDataPoint, add_data_points
 from db.outbox import announce
 from db.ownership import is_free, lease_end
 from hea_loop.campaign import Campaign
@@ -271,13 +272,26 @@ def points_of(job: models.Job, result: FinishedJob) -> list[NewDataPoint]:
             unit=property_named(value["property"]).unit,
             kind="validation",
             fidelity=job.fidelity,
-            method=result.method,
+            method=_shortened(result.method),
             source=_source(job, value),
             temperature_K=value["temperature_K"],
-            conditions={"detail": value["detail"]} if value["detail"] else {},
+            conditions=_conditions(result.method, value["detail"]),
         )
         for value in result.values
     ]
+
+
+def _shortened(method: str) -> str:
+    """A method as wide as its column; of a longer one its hash stands for the rest."""
+    if len(method) <= MOST_CHARACTERS:
+        return method
+    end = f"... {hashlib.sha256(method.encode()).hexdigest()[:8]}"
+    return method[: MOST_CHARACTERS - len(end)] + end
+
+
+def _conditions(method: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+    conditions: dict[str, Any] = {"detail": detail} if detail else {}
+    return conditions if len(method) <= MOST_CHARACTERS else conditions | {"method": method}
 
 
 def source_of(job: JobRequest | models.Job) -> str:

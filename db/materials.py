@@ -22,6 +22,7 @@ from hea_loop.errors import InputError
 from hea_loop.properties import FIDELITIES, SOURCE_KINDS, property_named
 
 __all__ = [
+    "MOST_CHARACTERS",
     "NewDataPoint",
     "add_data_points",
     "current_values",
@@ -32,7 +33,7 @@ __all__ = [
 
 _Id = TypeVar("_Id", int, str)
 _CHUNK: Final = 500  # values in one IN list: SQLite's limit on parameters was 999 for long
-_MOST_CHARACTERS: Final = 200  # of method, source and DOI, as the columns are wide
+MOST_CHARACTERS: Final = 200  # of method, source and DOI, as the columns are wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,8 @@ class NewDataPoint:
             )
         for name in ("method", "source", "doi"):
             text = getattr(self, name)
-            if text is not None and not 0 < len(text) <= _MOST_CHARACTERS:
-                raise InputError(name, text, f"is empty or over {_MOST_CHARACTERS} characters", "shorten it")
+            if text is not None and not 0 < len(text) <= MOST_CHARACTERS:
+                raise InputError(name, text, f"is empty or over {MOST_CHARACTERS} characters", "shorten it")
 
     def _row(self, material_id: int) -> dict[str, Any]:
         return {

@@ -249,7 +249,11 @@ class _Round:
         self, runner: Runner | None, job: OutsideJob, attempt: AttemptView, result: JobResult
     ) -> None:
         """Store a result; whatever other attempts of the job still run is ended."""
-        _store(self._store, job, attempt.id, result)
+        try:
+            _store(self._store, job, attempt.id, result)
+        except InputError as error:  # whole and ours, and still no data point
+            with self._store.write() as session:
+                fail_job(session, job.id, f"its result cannot be stored: {error}")
         self._report.ended.append(job.id)
         for other in job.tries:
             if other.id != attempt.id and not other.over:

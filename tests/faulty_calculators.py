@@ -71,10 +71,14 @@ class Suicidal(EMT):
 
 
 class Wasteful(EMT):
-    """Fills whatever disk it works on."""
+    """Fills the disk of a folder, up to 64 MB."""
+
+    def __init__(self, folder: str, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self._folder = Path(folder)
 
     def calculate(self, *_):
-        with Path("scratch").open("wb") as file:
-            while True:
+        with (self._folder / "scratch").open("wb", buffering=0) as file:
+            for _ in range(1024):
                 file.write(b"\0" * 65536)
-                file.flush()
+        raise RuntimeError("the disk is larger than it should be")

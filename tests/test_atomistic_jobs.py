@@ -89,6 +89,19 @@ def test_a_result_is_collected_once_with_its_method_source_and_uncertainty(store
     assert row(store, job).state == "done"
 
 
+def test_a_method_that_takes_many_words_is_kept_whole_beside_the_data_point(store, tmp_path):
+    job = submitted(store, tmp_path)
+    directory = directory_of(store, job)
+    words = "a code with many settings " * 20
+    outcome = Outcome(OutcomeStatus.CONVERGED, words, (OutcomeValue("bulk_modulus", 134.4),))
+    directory.publish(JobResult(directory.order().job_hash, outcome), directory.claim(LIMITS))
+    assert tend(store).problems == []
+    with store.read() as session:
+        (point,) = session.scalars(select(models.DataPoint).where(models.DataPoint.kind == "validation"))
+        assert len(point.method) == 200
+        assert point.conditions["method"] == words
+
+
 @pytest.mark.parametrize("status", ["unconverged", "failed"])
 def test_what_did_not_converge_leaves_no_value_and_says_why(store, tmp_path, status):
     job = submitted(store, tmp_path)

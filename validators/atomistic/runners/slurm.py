@@ -8,6 +8,7 @@ end) is unknown, and the directory decides; a slurmctld that is down is lost con
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -202,4 +203,5 @@ def _sighting(number: str, state: str, why: str) -> Sighting:
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[-1] if lines else "no word of why")[:300]
+    said = lines[-1] if lines else "no word of why"
+    return re.sub(r"^\w+: error: ", "", said)[:300]
