@@ -307,5 +307,7 @@ def test_the_command_line_submits_collects_shows_and_retries(tmp_path, monkeypat
     assert "is done; its values stand" in again.err
     wrong = hea_loop("jobs", "submit", "Cu", "--runner", "slurm", "--runner-option", "cpu=1")
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
-    assert wrong.err.startswith("error: --runner.cpu = 1: is no option of slurm; use partition, account, cpus")
+    assert wrong.err.startswith(
+        "error: --runner.cpu = 1: is no option of slurm; use partition, account, cpus"
+    )
     assert not Path("jobs", "job-2-Cu").exists()
