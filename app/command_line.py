@@ -19,6 +19,7 @@ from app import (
     calphad_commands,
     campaign_commands,
     check_command,
+    dft_commands,
     feasibility_command,
     generate_command,
     job_commands,
@@ -89,6 +90,7 @@ application.command()(campaign_commands.report)
 application.command()(feasibility_command.feasibility)
 application.command()(generate_command.generate)
 application.add_typer(queue_commands.queue, name="queue")
+application.add_typer(dft_commands.dft, name="dft")
 application.add_typer(job_commands.jobs, name="jobs")
 application.add_typer(calphad_commands.calphad, name="calphad")
 application.command()(material_commands.show)

@@ -52,6 +52,7 @@ __all__ = [
     "source_hashes",
     "spinodal_temperature",
     "stated_errors",
+    "strength_features",
     "yield_strength",
 ]
 
@@ -136,7 +137,7 @@ def shear_modulus_and_poisson_ratio(fractions: Array, elements: tuple[str, ...])
     return np.maximum(g, 5.0), np.clip(nu, 0.15, 0.48)
 
 
-def _strength_features(x: Array, temperature_K: Array) -> Array:
+def strength_features(x: Array, temperature_K: Array) -> Array:
     """``n x 18``: fractions of ten elements and eight descriptors, of ``n x 10`` fractions and ``n`` temperatures."""
     radii, moduli, melting = (
         element_vector(STRENGTH_ELEMENTS, name)
@@ -173,7 +174,7 @@ def yield_strength(fractions: Array, elements: tuple[str, ...], temperature_K: f
     logarithm = np.empty(len(x))
     for first in range(0, len(x), _CHUNK):  # what stays in the processor's cache is twice as fast
         part = slice(first, first + _CHUNK)
-        features = _strength_features(x[part], np.full(len(x[part]), temperature_K))
+        features = strength_features(x[part], np.full(len(x[part]), temperature_K))
         design = _cosines((features - models.centre) / models.scale, models.frequencies, models.phases)
         logarithm[part] = design @ models.weights
     return np.exp(np.clip(logarithm, *np.log(_STRENGTH_RANGE)))
@@ -228,7 +229,7 @@ def _strength_rows() -> _StrengthRows:
     x = np.array([row.composition.fraction_vector(STRENGTH_ELEMENTS) for row in rows])
     temperature = np.array([row.temperature_K for row in rows], dtype=float)
     return _StrengthRows(
-        features=_strength_features(x, temperature),
+        features=strength_features(x, temperature),
         logarithm=np.log([row.value for row in rows]),
         alloy=np.unique([row.composition.key for row in rows], return_inverse=True)[1],
         publication=np.unique([row.doi for row in rows], return_inverse=True)[1],

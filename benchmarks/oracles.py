@@ -42,6 +42,7 @@ from hea_loop.prediction import predict_array, rice_toughness
 __all__ = [
     "CHEAP_COST",
     "ORACLES",
+    "SERVICE_K",
     "Answer",
     "Fidelity",
     "Laboratory",
@@ -60,7 +61,7 @@ Fidelity = Literal["full", "cheap"]
 CHEAP_COST: Final = 0.1
 """Cost of one job at the cheap fidelity, that at the full one being 1."""
 
-_SERVICE_K: Final = 1473.15  # 1200 degC
+SERVICE_K: Final = 1473.15  # 1200 degC
 _CHEAP_TEST_K: Final = 1273.15
 _START: Final = 20
 
@@ -310,7 +311,7 @@ def kind_b() -> Oracle:
         plain = predict_array(x, elements, ("unstable_stacking_fault_energy", "density"))
         values = {
             "fracture_toughness_rice": rice_toughness(g, plain["unstable_stacking_fault_energy"], nu),
-            "strength_1200C": yield_strength(x, elements, _SERVICE_K),
+            "strength_1200C": yield_strength(x, elements, SERVICE_K),
             "density": plain["density"],
         }
         outside = (x > np.array(upper) / RESOLUTION + 1e-9).any(axis=1)
@@ -370,7 +371,7 @@ def rare_hit(number_of_elements: int = 8) -> Oracle:
     def truth(x: Array) -> Values:
         parts = (
             shear_modulus_and_poisson_ratio(x, elements)[0],
-            yield_strength(x, elements, _SERVICE_K),
+            yield_strength(x, elements, SERVICE_K),
             spinodal_temperature(x, elements),
         )
         return dict(zip(names, parts, strict=True))

@@ -3,9 +3,9 @@
     python -m benchmarks.without_generator [CAMPAIGN.yaml] [--seed 1] [--iterations 3] [--pool N] [--json]
 
 Every iteration draws a pool of uniform random compositions of the palette (as many as the campaign's strategy
-would generate, or ``--pool``), and the campaign's own selection ranks it: predicted targets, the surrogate of
-all answers so far, minimum distances. What is left out is the trained generator. A strategy that does no better
-than this owes its hits to the screening.
+would generate, or ``--pool``), and the campaign improves the best of it and ranks all: predicted targets, published
+phases, the surrogate of all answers so far, minimum distances. What is left out is the trained generator. A
+strategy that does no better than this owes its hits to the screening.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from hea_loop.composition import Composition
 from hea_loop.errors import HeaLoopError
 from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
 from hea_loop.scoring import KnownValue, judge, wilson_interval
-from hea_loop.selection import number_at_random, select
+from hea_loop.selection import improved_candidates, number_at_random, select
 from hea_loop.surrogate import fit_surrogate
+from hea_loop.surrogates.reported_phases import PhaseReport, is_single_phase_bcc
 from validators.calphad import validate_many
 from validators.outcome import OutcomeStatus
 
@@ -58,7 +59,13 @@ def measure(campaign: Campaign, *, seed: int, iterations: int, pool: int | None 
     palette, settings = plain.design_space(), calphad_settings(plain)
     names = tuple(n for n in plain.targets if n in PREDICTED_PROPERTIES)
     size = pool or campaign.strategy.oversample * campaign.batch_size
-    known = [row.composition for row in (*read_literature(), *read_first_principles())]
+    literature = read_literature()
+    known = [row.composition for row in (*literature, *read_first_principles())]
+    reports = [
+        PhaseReport(row.composition, is_single_phase_bcc(row.text))
+        for row in literature
+        if row.property == "phases_observed" and row.text
+    ]
     rng = np.random.default_rng(seed)
     answers: dict[str, list[KnownValue]] = {}
     turns = []
@@ -66,8 +73,9 @@ def measure(campaign: Campaign, *, seed: int, iterations: int, pool: int | None 
         keys = sorted(answers)
         rows = [Composition.from_key(k).fraction_vector(palette.elements) for k in keys]
         asked = np.array(rows, dtype=float).reshape(len(keys), len(palette.elements))
-        surrogate = fit_surrogate(plain, palette.elements, asked, [answers[k] for k in keys])
+        surrogate = fit_surrogate(plain, palette.elements, asked, [answers[k] for k in keys], reports=reports)
         drawn = palette.sample_uniform(size, rng)
+        drawn += improved_candidates(drawn, plain, surrogate, rng=rng)
         selection = select(drawn, plain, known, surrogate, number=strategy, rng=rng)
         chosen = [s.composition for s in selection.selected]
         known += chosen

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.literature import read_first_principles
+from db.literature import read_first_principles, read_literature
 from db.materials import NewDataPoint
 from db.models import DataPoint, Material
 from hea_loop.composition import Composition
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["elastic_data", "elastic_points", "packaged_elastic_data"]
 
 _LEARNED_FROM: Final = ("shear_modulus", "bulk_modulus", "poisson_ratio")
+_YOUNG: Final = "youngs_modulus"
 
 
 def elastic_data(session: Session, validators: str | tuple[str, ...] | None = None) -> ElasticData:
     """Every current value of G, B and nu at the fidelities ``dft`` and ``experiment``, up to room temperature.
 
-    The order in which values were stored is not in it, nor who asked for them.
+    Of Young's modulus what was measured of alloys that are stated to be BCC and nothing else. Lower bounds and
+    doubtful values are left out. The order in which values were stored is not in it, nor who asked for them.
 
     Args:
         session: A session of the store.
@@ -48,10 +50,11 @@ def elastic_data(session: Session, validators: str | tuple[str, ...] | None = No
             DataPoint.fidelity,
             DataPoint.temperature_K,
             DataPoint.source,
+            DataPoint.conditions,
         )
         .join(DataPoint.material)
         .where(
-            DataPoint.property.in_(_LEARNED_FROM),
+            DataPoint.property.in_((*_LEARNED_FROM, _YOUNG)),
             DataPoint.fidelity.in_(("dft", "experiment")),
             DataPoint.kind != "prediction",
             DataPoint.superseded_by.is_(None),
@@ -61,24 +64,38 @@ def elastic_data(session: Session, validators: str | tuple[str, ...] | None = No
     return ElasticData(
         tuple(
             ElasticRow(Composition.from_key(key), name, value, sigma, _level(kind, fidelity))
-            for key, name, value, sigma, kind, fidelity, temperature, source in rows
+            for key, name, value, sigma, kind, fidelity, temperature, source, conditions in rows
             if (temperature is None or temperature <= ROOM_TEMPERATURE_K)
             and (kind != "validation" or validators is None or source.startswith(validators))
+            and _counts(name, fidelity, conditions or {})
         )
     )
 
 
 def packaged_elastic_data() -> ElasticData:
-    """The packaged first-principles alloys: what a store has that nobody has added anything to."""
+    """The packaged alloys: what :func:`elastic_data` gives of a store that nobody has added anything to."""
     from hea_loop.surrogates.first_principles import ElasticData, ElasticRow
 
+    points = [p for row in read_first_principles() for p in row.data_points()]
+    points += [
+        p for row in read_literature() if row.property in (*_LEARNED_FROM, _YOUNG) for p in [row.data_point()]
+    ]
     return ElasticData(
         tuple(
-            ElasticRow(row.composition, name, getattr(row, name), None, "literature")
-            for row in read_first_principles()
-            for name in _LEARNED_FROM
+            ElasticRow(p.composition, p.property, p.value, p.sigma, _level(p.kind, p.fidelity))
+            for p in points
+            if p.value is not None
+            and (p.temperature_K is None or p.temperature_K <= ROOM_TEMPERATURE_K)
+            and _counts(p.property, p.fidelity, p.conditions)
         )
     )
+
+
+def _counts(name: str, fidelity: str, conditions: Mapping[str, Any]) -> bool:
+    """Whether a value is one to learn from: stated as it is, and Young's modulus of a bcc polycrystal."""
+    if conditions.get("qualifier") in {"at least", "doubtful"}:
+        return False
+    return name != _YOUNG or (fidelity == "experiment" and set(conditions.get("phases", ())) == {"BCC"})
 
 
 def _level(kind: str, fidelity: str) -> str:

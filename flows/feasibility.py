@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import models
 from db.literature import training_compositions
+from db.reported_phases import reported_phases
 from db.store import Store
 from flows.planning import elastic_model, known_answers
 from flows.progress import ProgressEvent, emit
@@ -43,7 +44,13 @@ def refuse_infeasible(campaign: Campaign, store: Store | None = None) -> None:
             judged = tuple(n for n in judged if n not in LEARNED_PROPERTIES)
         else:
             with store.read() as session:
-                elasticity = elastic_model(session, campaign)
+                elasticity = elastic_model(
+                    session,
+                    campaign,
+                    lambda text: emit(
+                        ProgressEvent(campaign.name, 0, campaign.iterations, "preparing", message=text)
+                    ),
+                )
     intervals = checked_intervals({n: (t.min, t.max) for n, t in campaign.targets.items() if n in judged})
     if campaign.feasibility == "warn" or not intervals:
         return
@@ -78,7 +85,8 @@ def learned_chances(
     fractions, answers = known_answers(session, campaign)
     if len(fractions) == 0:
         return {}, 0
-    surrogate = fit_surrogate(campaign, palette.elements, fractions, answers, elasticity)
+    reports = reported_phases(session, palette.elements)
+    surrogate = fit_surrogate(campaign, palette.elements, fractions, answers, elasticity, reports=reports)
     intervals = checked_intervals({n: (t.min, t.max) for n, t in campaign.targets.items()})
     chances = {
         name: _numeric(surrogate, name, intervals[name])

@@ -27,6 +27,7 @@ from db.campaigns import (
 )
 from db.elasticity import elastic_points
 from db.jobs import FinishedJob, claim_jobs, dispatch, finish_jobs, release_jobs
+from db.reported_phases import reported_phases
 from db.scores import score_iteration
 from db.store import Store
 from flows.planning import (
@@ -132,6 +133,7 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
         data = training_data(session, campaign, generator, elasticity)
         known = known_compositions(session)
         answers = known_answers(session, campaign)
+        reports = reported_phases(session, palette.elements)
         pending = pending_compositions(session, campaign_id, besides=iteration_id)
         left = request.budget - jobs_created(session, campaign_id, request.validator)
     size = min(campaign.batch_size, left)
@@ -146,7 +148,7 @@ def propose_candidates(iteration_id: int, number: int, owner: str, database_url:
             conditions, seed=derived_seed(campaign.seed, number, "generation"), palette=palette
         )
     )
-    surrogate = fit_surrogate(campaign, palette.elements, *answers, elasticity)
+    surrogate = fit_surrogate(campaign, palette.elements, *answers, elasticity, reports=reports)
     optimised = optimisation(
         campaign, *answers, derived_seed(campaign.seed, number, "objectives"), elasticity
     )

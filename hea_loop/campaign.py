@@ -220,7 +220,7 @@ class Validators(_Part):
 class StrategyChoice(_Part):
     """Which generator proposes."""
 
-    name: str = "cgan-2021"
+    name: str = "flow-matching"
     options: dict[str, Any] = {}
     """Options of that strategy, checked by it."""
     conditions: Annotated[list[str], Field(min_length=1)] = []

@@ -10,9 +10,9 @@ Williams, Gaussian Processes for Machine Learning, 2006, section 6.5, ISBN 02621
 of :mod:`hea_loop.surrogates.composition_gp`, which see the electrons per atom and the size mismatch beside the
 atomic fractions.
 
-Before anything is known the answers are the prior: a verdict holds with probability 0.5, the solidus and the
-other temperatures of melting lie about the rule-of-mixtures melting point by a wide guess, and a probability
-may be anything.
+Before anything is known the answers are the prior: a bcc verdict as published phases of alloys nearby let expect
+(:mod:`hea_loop.surrogates.reported_phases`; probability 0.5 without any), the solidus and the other temperatures of
+melting about the rule-of-mixtures melting point by a wide guess, and a probability may be anything.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from hea_loop.elements import element_vector
 from hea_loop.errors import InputError
 from hea_loop.prediction import predict_array
 from hea_loop.scoring import KnownValue, decisive_value
+from hea_loop.surrogates.reported_phases import PhaseReport, ReportedPhases, link
 
 __all__ = ["MOST_ANSWERS", "Estimate", "Surrogate", "fit_surrogate"]
 
@@ -73,6 +74,9 @@ _FEWEST_TO_CALIBRATE: Final = 20
 
 _LATENT_SCALES: Final = (0.0, 1.2)  # before any answer a verdict is as likely to hold as not
 _LATENT_NOISE: Final = 0.3
+
+_REPORTED: Final = "single_phase_bcc"
+"""The verdict of which published phases are a lower fidelity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,7 @@ def fit_surrogate(
     fractions: Array,
     answers: Sequence[Sequence[KnownValue]],
     elasticity: ElasticModel | None = None,
+    reports: Sequence[PhaseReport] = (),
 ) -> Surrogate:
     """Learn from all answers so far.
 
@@ -232,6 +237,7 @@ def fit_surrogate(
         answers: ``n`` collections of values, one per row, oldest material first. Predictions are no
             answers and are left out.
         elasticity: What predicts the elastic moduli of a campaign that says ``first-principles``.
+        reports: Published phases, the lower fidelity of the verdict ``single_phase_bcc``.
 
     Raises:
         InputError: The shapes do not fit, an element has no pure-element values, or the model of the elastic moduli is
@@ -258,7 +264,11 @@ def fit_surrogate(
         if name not in formulas
     )
     targets = {name: t for name, t in campaign.targets.items() if name in formulas}
-    verdicts = tuple(_fit_verdict(name, v, rows, symbols, kept) for name, v in campaign.verdicts.items())
+    reported = ReportedPhases.fit(symbols, reports) if _REPORTED in campaign.verdicts else None
+    verdicts = tuple(
+        _fit_verdict(name, v, rows, symbols, kept, reported if name == _REPORTED else None)
+        for name, v in campaign.verdicts.items()
+    )
     return Surrogate(symbols, numeric, verdicts, len(kept), targets, elasticity)
 
 
@@ -323,6 +333,7 @@ def _fit_verdict(
     fractions: Array,
     elements: tuple[str, ...],
     answers: Sequence[Sequence[KnownValue]],
+    reported: ReportedPhases | None,
 ) -> _YesNo:
     listed = len(verdict.temperatures_K)
     rows, latent = [], []
@@ -336,11 +347,16 @@ def _fit_verdict(
         # zero lies midway between "all" and "all but one"
         latent.append((sum(held) - (listed - 0.5)) / (0.5 * listed))
     if not rows:
-        return _YesNo(name, verdict, None)
+        return _YesNo(name, verdict, reported)
     from hea_loop.surrogates.composition_gp import CompositionGP
 
     process = CompositionGP.fit(
-        elements, fractions[rows], np.array(latent), scales=_LATENT_SCALES, starting_noise=_LATENT_NOISE
+        elements,
+        fractions[rows],
+        np.array(latent),
+        prior_mean=None if reported is None else link(reported, fractions[rows], np.array(latent)),
+        scales=_LATENT_SCALES,
+        starting_noise=_LATENT_NOISE,
     )
     return _YesNo(name, verdict, process)
 

@@ -20,7 +20,11 @@ WIDENING = dict.fromkeys(ELASTIC_PROPERTIES, 2.0)
 @lru_cache(maxsize=1)
 def small_elastic_data() -> ElasticData:
     """The alloys."""
-    rows = [r for r in packaged_elastic_data().rows if set(r.composition.elements) <= set(ELEMENTS)]
+    rows = [
+        r
+        for r in packaged_elastic_data().of("literature").rows
+        if set(r.composition.elements) <= set(ELEMENTS)
+    ]
     keys = sorted({r.composition.key for r in rows})[::4]
     return ElasticData(tuple(r for r in rows if r.composition.key in keys))
 

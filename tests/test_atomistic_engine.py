@@ -72,6 +72,7 @@ def test_what_was_computed_once_is_read_from_disk_by_the_next_attempt(tmp_path: 
     _, after = second.relax(_copper(), "relax", cell=True)
     assert first.computed > 3
     assert second.computed == 0
+    assert second.spent_s == pytest.approx(first.spent_s)
     assert after.energy_eV == before.energy_eV
 
 

@@ -126,6 +126,31 @@ def test_a_cell_of_another_alloy_is_refused_with_the_size_that_would_do():
     assert smallest_cell(parse_composition("Nb47Ti22Si16Mo15"), 0.001) is None
 
 
+def test_a_dilute_alloy_is_not_computed_as_the_pure_metal():
+    dilute = parse_composition("Nb97W3")
+    with pytest.raises(InputError, match="use 54 atoms"):
+        rounded_composition(dilute, 8).require_within(0.05)
+    assert smallest_cell(dilute, 0.05) == 54
+    assert rounded_composition(dilute, 8).detail()["elements_lost"] == ["W"]
+    rounded_composition(parse_composition("Nb"), 8).require_within(0.0)
+
+
+def test_in_eight_atoms_symmetry_holds_every_atom_and_in_more_it_does_not():
+    held = [quasirandom_cell(MONBTAW, n, 0, a=3.2).ions_held_by_symmetry for n in (8, 16, 54)]
+    assert held == [True, False, False]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_eight_atoms_are_never_four_repeated(seed):
+    atoms = quasirandom_cell(MONBTAW, 8, seed, a=3.2).atoms
+    kinds = np.array(atoms.get_atomic_numbers())
+    scaled = atoms.get_scaled_positions()
+    for shift in scaled[1:] - scaled[0]:
+        difference = (scaled + shift)[:, None] - scaled[None]
+        image = np.abs(difference - np.rint(difference)).max(axis=2).argmin(axis=1)
+        assert (kinds[image] != kinds).any()
+
+
 @pytest.mark.parametrize(("element", "edge"), [("W", 3.165), ("Nb", 3.301), ("V", 3.03), ("Mo", 3.147)])
 def test_the_first_guess_is_near_the_measured_lattice_parameter(element, edge):
     assert lattice_guess({element: 1}, "bcc") == pytest.approx(edge, rel=0.02)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import generation, generation_tables, tables
+from benchmarks import generation, generation_grounds, generation_tables, tables
 from hea_loop.errors import InputError
 from hea_loop.generation_benchmark import Problem, Setting, judged, summarise, trial, with_hits
 from hea_loop.generation_measures import (
@@ -208,3 +208,31 @@ def test_a_block_of_a_document_is_replaced_and_the_rest_left(tmp_path):
     assert path.read_text().endswith("after\n")
     with pytest.raises(InputError, match="0 times"):
         tables.fill(path, {"z": "new"})
+
+
+def test_targets_of_positive_spread_out_properties_are_drawn_in_logarithms_and_every_centre_is_used_before_any_twice():
+    rng = np.random.default_rng(5)
+    x = rng.dirichlet(np.ones(3), 60)
+    strength = np.exp(rng.normal(4, 1.2, 60))
+    enthalpy = rng.normal(0, 3, 60)
+    palette = Palette(("Mo", "Nb", "Ti"), (1,) * 3, (1000,) * 3, (False,) * 3, 1, 3)
+    values = np.column_stack([strength, enthalpy])
+    problem = Problem("odd", ("Mo", "Nb", "Ti"), x, values, ("s", "h"), lambda y: y[:, :2], {}, (), palette)
+    given = trial(problem, 1, Setting(targets=48))
+    assert (given.targets[:, 0] > 0).all()
+    assert given.targets[:, 1].min() < 0
+    assert abs(np.log(given.targets[:, 0]).std() - 1.2) < 0.4
+    # 12 alloys are held out: each is the centre of four targets, whose mean is near it in the logarithm
+    assert abs(np.log(given.targets[:, 0]).mean() - np.log(strength[given.held_out]).mean()) < 0.3
+
+
+def test_the_grounds_of_targets_and_descriptors_are_measured_and_printed(capsys):
+    assert generation_grounds.main(["--smoke", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    at_scott = {
+        (r["problem"], r["logarithms"]): r["systems"] for r in printed["density"] if r["width"] == 1.0
+    }
+    assert at_scott["A", True] > at_scott["A", False]
+    assert at_scott["B", True] > at_scott["B", False] + 0.1
+    for row in printed["descriptors"]:
+        assert 0.05 < row["chosen"] < 1.05 * row["three"]

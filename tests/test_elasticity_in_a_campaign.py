@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from benchmarks.elasticity import judge_hits, random_shares
 from db import models
 from db.campaigns import (
     NewCandidate,
@@ -16,12 +17,14 @@ from db.campaigns import (
     save_candidates,
     save_model,
 )
-from db.elasticity import elastic_data, elastic_points
+from db.elasticity import elastic_data, elastic_points, packaged_elastic_data
 from db.jobs import FinishedJob, JobRequest, claim_jobs, dispatch, finish_jobs, known_values, open_jobs
+from db.literature import load_packaged_data
 from db.materials import NewDataPoint, add_data_points
 from db.ownership import new_owner
 from db.results import campaign_candidates
 from db.scores import score_iteration
+from db.store import open_store
 from flows.planning import check_campaign, next_validations, training_data
 from hea_loop import parse_composition
 from hea_loop.acquisition import Fidelity
@@ -172,18 +175,40 @@ def test_the_store_teaches_what_is_measured_or_computed_and_never_a_prediction(s
                 point(G, 51.0, "validation", "dft", "b"),
                 point(G, 52.0, "experiment", "experiment", "c", 298.0),
                 point(G, 30.0, "experiment", "experiment", "hot", 1273.0),
+                point("youngs_modulus", 120.0, "literature", "experiment", "two phases"),
+                NewDataPoint(
+                    ALLOY,
+                    "youngs_modulus",
+                    "literature",
+                    "experiment",
+                    "as published",
+                    "one phase",
+                    value=130.0,
+                    conditions={"phases": ["BCC"]},
+                ),
+                NewDataPoint(
+                    ALLOY,
+                    "youngs_modulus",
+                    "literature",
+                    "experiment",
+                    "as published",
+                    "a bound",
+                    value=90.0,
+                    conditions={"phases": ["BCC"], "qualifier": "at least"},
+                ),
                 point("density", 7.0, "experiment", "experiment", "other"),
                 *elastic_points(small_elastic_model(), [ALLOY]),
             ],
         )
     with store.read() as session:
-        assert len(elastic_data(session, "atomistic:").rows) == 2
+        assert len(elastic_data(session, "atomistic:").rows) == 3
         assert elastic_data(session, ("atomistic:", "b")) == elastic_data(session)
         data = elastic_data(session)
     assert [(r.level, r.value) for r in data.rows] == [
         ("literature", 50.0),
         ("dft", 51.0),
         ("experiment", 52.0),
+        ("experiment", 130.0),
     ]
 
 
@@ -333,3 +358,23 @@ def validators() -> list[Fidelity]:
         Fidelity("calphad", 1.0, 100, ("single_phase_bcc",)),
         Fidelity("atomistic", 50.0, 2, (G,), after=("calphad",)),
     ]
+
+
+def test_a_store_that_nobody_added_to_teaches_what_is_packaged(tmp_path):
+    with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}") as store:
+        load_packaged_data(store)
+        with store.read() as session:
+            assert elastic_data(session).sha256 == packaged_elastic_data().sha256
+    assert len(packaged_elastic_data().of("experiment").rows) > 10
+
+
+def test_the_benchmark_holds_the_model_against_hits_that_the_linear_combination_judged():
+    spec = campaign(elasticity="linear-combination", targets={G: {"min": 45, "max": 60}})
+    pool = spec.design_space().sample_uniform(40, np.random.default_rng(8))
+    judged = judge_hits(spec, small_elastic_model(), pool)
+    mean, sigma = learned_values(pool)
+    assert judged.inside_all == judged.inside[G] == np.mean((mean >= 45) & (mean <= 60))
+    assert judged.median_sigma[G] == pytest.approx(np.median(sigma))
+    assert 0 < judged.expected_linear[G] < 0.7  # an interval of 15 GPa, known to 16
+    shares = random_shares(spec, small_elastic_model(), number=200, seed=0)
+    assert shares.both <= min(shares.linear, shares.learned)

@@ -11,6 +11,7 @@ from hea_loop.errors import InputError
 from hea_loop.prediction import predict_array
 from hea_loop.surrogates.composition_gp import CompositionGP, LinearCombination
 from hea_loop.surrogates.descriptors import element_embedding
+from hea_loop.surrogates.kernels import CompositionKernel
 
 ELEMENTS = ("Mo", "Nb", "Ti", "V")
 MEAN = LinearCombination(tuple(element_vector(ELEMENTS, "shear_modulus")))
@@ -201,3 +202,16 @@ def test_the_descriptors_of_strengthening_follow_their_formulas_and_lack_what_th
     assert set(element_embedding(ELEMENTS).names) < set(found)
     rare = element_embedding(("Nb", "Ti", "Xe"), strengthening=True)
     assert not set(rare.names) & {"mean_shear_modulus", "modulus_mismatch", "mixing_enthalpy"}
+
+
+def test_the_weighted_sum_of_covariances_and_its_slope_are_those_of_the_covariances(rows, fitted):
+    kernel, known = (
+        CompositionKernel(ELEMENTS, strengthening=True).requires_grad_(False),
+        torch.as_tensor(rows[:50]),
+    )
+    weights = torch.as_tensor(np.random.default_rng(4).normal(size=50))
+    x = torch.tensor(rows[50:60], requires_grad=True)
+    one, two = kernel.weighted_sum(x, known, weights), kernel.forward(x, known) @ weights
+    assert one.detach().numpy() == pytest.approx(two.detach().numpy(), abs=1e-12)
+    slopes = [torch.autograd.grad((y * torch.arange(10)).sum(), x)[0].numpy() for y in (one, two)]
+    assert slopes[0] == pytest.approx(slopes[1], abs=1e-10)

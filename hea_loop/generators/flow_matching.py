@@ -47,7 +47,9 @@ _CHECK_EVERY: Final = 5  # points of the curve between two looks for collapse
 _VARIED: Final = 20_000  # varied alloys that training draws from
 _LEAST: Final = 0.01
 """Atomic fraction that an element of an answer has at least, where its bounds let it: twice what counts as a trace."""
-_ROWS_AT_ONCE: Final = 8192  # draws that are steered together, which bounds memory
+_ROWS_AT_ONCE: Final = (
+    1024  # draws that are steered together: their covariances with the data stay in the cache
+)
 _CONDITIONS_AT_ONCE: Final = 4096  # likewise, that are answered together
 _NEAREST: Final = 20  # known alloys nearest to a condition that further starts are made of
 _SPREAD: Final = 0.2  # standard deviation of the logarithm of the factors by which they are varied

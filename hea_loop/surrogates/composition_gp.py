@@ -197,7 +197,7 @@ class CompositionGP:
 
     def mean(self, x: Any) -> Any:
         """Mean of a float64 tensor ``... x m``: ``...`` numbers in the property's unit, differentiable."""
-        return self._in_units(x, self._kernel.forward(x, self.fractions) @ self._weights)
+        return self._in_units(x, self._kernel.weighted_sum(x, self.fractions, self._weights))
 
     def condition_on(self, fractions: Array, values: Array, *, noise: float | None = None) -> CompositionGP:
         """Take in further rows without fitting the parameters again.

@@ -74,12 +74,45 @@ class CompositionKernel(Kernel):  # type: ignore[misc]  # gpytorch gives no type
         one, two = self.features(x1), self.features(x2)
         if diag:
             return linear * (x1 * x2).sum(-1) + curved * _matern((one - two).square().sum(-1))
-        squared = (
-            one.square().sum(-1)[..., :, None]
-            + two.square().sum(-1)[..., None, :]
-            - 2 * one @ two.transpose(-1, -2)
-        )
-        return linear * x1 @ x2.transpose(-1, -2) + curved * _matern(squared.clamp_min(0.0))
+        return linear * x1 @ x2.transpose(-1, -2) + curved * _matern(_squared(one, two))
+
+    def weighted_sum(self, x1: Any, x2: Any, weights: Any) -> Any:
+        """:meth:`forward` times weights, ``... x n``; the gradient, in ``x1`` alone, takes a third of the time.
+
+        Args:
+            x1: ``... x n x m``.
+            x2: ``n' x m``.
+            weights: ``n'``.
+        """
+        linear, curved = torch.exp(2 * self.theta[0]), torch.exp(2 * self.theta[1])
+        squared = _squared(self.features(x1), self.features(x2))
+        return linear * x1 @ (weights @ x2) + curved * _MaternSum.apply(squared, weights)
+
+
+def _squared(one: Any, two: Any) -> Any:
+    """Squared distances of ``... x n x k`` features from ``... x n' x k``."""
+    between = (
+        one.square().sum(-1)[..., :, None]
+        + two.square().sum(-1)[..., None, :]
+        - 2 * one @ two.transpose(-1, -2)
+    )
+    return between.clamp_min(0.0)
+
+
+class _MaternSum(torch.autograd.Function):  # type: ignore[misc]  # torch gives no type
+    """Matern's covariances of squared distances times weights; the slope with r^2 = 5 d^2 is -5/6 (1 + r) exp(-r)."""
+
+    @staticmethod
+    def forward(ctx: Any, squared: Any, weights: Any) -> Any:
+        r = torch.sqrt(5 * squared + _TINY)
+        fall = torch.exp(-r)
+        ctx.save_for_backward((1 + r) * fall * (-5 / 6 * weights))
+        return ((1 + r + r.square() / 3) * fall) @ weights
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, slope: Any) -> Any:
+        return slope[..., None] * ctx.saved_tensors[0], None
 
 
 def _matern(squared: Any) -> Any:

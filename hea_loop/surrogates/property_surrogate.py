@@ -204,6 +204,7 @@ def fit_above(
     prior_mean: Callable[[Any], Any] | None = None,
     noise: Array | None = None,
     spread: float | None = None,
+    groups: Sequence[str] | None = None,
     fewest_to_link: int = _FEWEST_TO_LINK,
     seed: int = 0,
 ) -> tuple[float, CompositionGP]:
@@ -217,21 +218,21 @@ def fit_above(
         prior_mean: Likewise what both are measured from; None for zero.
         noise: ``n`` standard deviations, NaN where unknown.
         spread: Difference from the lower fidelity that is expected beforehand, as in :meth:`CompositionGP.fit`.
+        groups: ``n`` names of what is left out together in the calibration; None for each row alone.
         fewest_to_link: With fewer rows the weight of the lower fidelity is one.
         seed: Of the rows that parameters are fitted on, where there are many.
 
     Returns:
-        The weight of the lower fidelity, and the process, whose mean includes it; from 20 rows on calibrated, each
-        row left out.
+        The weight of the lower fidelity, and the process, whose mean includes it; calibrated from 20 rows on.
 
     Raises:
         InputError: As :meth:`CompositionGP.fit`.
     """
     y = np.asarray(values, dtype=float)
     given = np.full(len(y), np.nan) if noise is None else np.asarray(noise, dtype=float)
-    alone = np.array([str(i) for i in range(len(y))])
+    left = np.asarray([str(i) for i in range(len(y))] if groups is None else groups)
     x = np.asarray(fractions, dtype=float)
-    rows = _Fit(tuple(elements), x, y, given, alone, None, seed, fewest_to_link, spread)
+    rows = _Fit(tuple(elements), x, y, given, left, None, seed, fewest_to_link, spread)
     level = rows.level("", (_Level("", 0.0, _Given(low)),), prior_mean)
     return level.rho, level.process
 

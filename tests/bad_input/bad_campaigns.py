@@ -57,6 +57,14 @@ FAULTS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
         ("targets.density.maximum", "9", "did you mean max"),
     ),
     "misspelt validator": (changed(("validators", "calphd"), {"budget": 3}), ("calphd", "calphad")),
+    "elasticity in another word": (
+        changed(("elasticity",), "dft"),
+        ("elasticity", "dft", "first-principles"),
+    ),
+    "bulk modulus that nobody predicts": (
+        changed(("targets", "bulk_modulus"), {"min": 150}),
+        ("targets.bulk_modulus", "answered by no prediction"),
+    ),
     "objective in another word": (
         changed(("objectives",), {"solidus": "upwards"}),
         ("objectives.solidus", "upwards", "maximize"),

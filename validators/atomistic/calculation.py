@@ -33,12 +33,12 @@ def calculate(directory: JobDirectory) -> Outcome:
 
     try:
         from validators.atomistic.engine import engine_for
+        from validators.atomistic.qualification import run_qualified
         from validators.atomistic.specification import JobSpec
-        from validators.atomistic.workflows.running import run_workflow
 
         spec = JobSpec.from_json(dict(directory.order().spec))
         directory.calculation.mkdir(exist_ok=True)
-        return run_workflow(spec, engine_for(spec.calculator, directory.calculation), tell)
+        return run_qualified(spec, engine_for(spec.calculator, directory.calculation), tell)
     except Exception as error:  # noqa: BLE001 - whatever a calculator raises is this job's failure, in words
         traceback.print_exc()
         message = _in_words(error, directory.path)

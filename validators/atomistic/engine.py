@@ -52,12 +52,14 @@ class Engine:
         code: The code.
         directory: Where it works.
         computed: Number of evaluations computed by this object; those found on disk do not count.
+        spent_s: Seconds that all evaluations took, those found on disk with what they took when computed.
     """
 
     def __init__(self, code: Code, directory: Path, *, earlier: Sequence[Path] = ()) -> None:
         self.code = code
         self.directory = Path(directory)
         self.computed = 0
+        self.spent_s = 0.0
         self._found_in = [self.directory / EVALUATIONS, *(Path(e) / EVALUATIONS for e in earlier)]
 
     @property
@@ -117,9 +119,11 @@ class Engine:
         key = evaluation_key(structure, self.code.settings, divisions)
         known = self._known(key)
         if known is not None:
+            self.spent_s += known.wall_s
             return known
         evaluation = self._climb(structure, self.directory / CALCULATIONS / f"{label}-{key[:8]}", divisions)
         self.computed += 1
+        self.spent_s += evaluation.wall_s
         _write(self.directory / EVALUATIONS / f"{key}.json", evaluation.sealed(key))
         return evaluation
 

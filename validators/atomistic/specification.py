@@ -122,6 +122,10 @@ _EQUATION: Final = {
 _ELASTIC: Final = {
     "strain": Option(0.005, "amplitude of the finite strains", 5e-4, 0.03),
     "relax_ions": Option(True, "let the atoms of a strained cell move (relaxed-ion constants)"),
+    # a strain of 0.005 makes forces of some 0.01 eV/angstrom: with a bound like that no atom would move
+    "strain_fmax": Option(
+        0.005, "largest force on an atom of a strained cell and of its reference, eV/angstrom", 1e-4, 0.05
+    ),
 }
 _FAULT: Final = {
     "layers": Option(12, "number of {110} planes of the slab, even", choices=(8, 12, 16, 20, 24)),

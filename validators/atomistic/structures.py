@@ -88,30 +88,37 @@ class RoundedComposition:
             "computed": self.composition.key,
             "counts": self.counts,
             "rounding_distance": round(self.distance, 4),
+            "elements_lost": sorted(set(self.requested.elements) - set(self.counts)),
         }
 
     def require_within(self, bound: float, lattice: str = "bcc") -> None:
         """Refuse a cell that is of another alloy.
 
         Raises:
-            InputError: The distance is larger than the bound; the mend names a cell that is near enough.
+            InputError: The distance is larger than the bound, or one element is left of several; the mend names
+                a cell that is near enough.
         """
-        if self.distance <= bound + 1e-12:
+        if self.is_within(bound):
             return
         atoms = sum(self.counts.values())
         larger = [
             n
             for n in CELL_SIZES[lattice]
-            if n > atoms and rounded_composition(self.requested, n).distance <= bound
+            if n > atoms and rounded_composition(self.requested, n).is_within(bound)
         ]
         mend = f"use {larger[0]} atoms" if larger else "ask for a composition that the cell can hold"
         raise InputError(
             "composition",
             self.requested.formula,
-            f"becomes {self.composition.formula} in {atoms} atoms, {self.distance:.3f} of its atoms exchanged, "
-            f"more than max_rounding {bound:g}",
+            f"becomes {self.composition.formula} in {atoms} atoms, {self.distance:.3f} of its atoms exchanged; "
+            f"max_rounding is {bound:g}",
             f"{mend}, or allow more by the option max_rounding",
         )
+
+    def is_within(self, bound: float) -> bool:
+        """Whether the cell is of the requested alloy as closely as a bound says, and still an alloy."""
+        alloy_left = len(self.counts) > 1 or len(self.requested.elements) == 1
+        return alloy_left and self.distance <= bound + 1e-12
 
 
 def rounded_composition(composition: Composition, atoms: int) -> RoundedComposition:
@@ -141,8 +148,7 @@ def smallest_cell(composition: Composition, bound: float, lattice: str = "bcc") 
         lattice: ``bcc`` or ``fcc``.
     """
     return next(
-        (n for n in CELL_SIZES[lattice] if rounded_composition(composition, n).distance <= bound + 1e-12),
-        None,
+        (n for n in CELL_SIZES[lattice] if rounded_composition(composition, n).is_within(bound)), None
     )
 
 

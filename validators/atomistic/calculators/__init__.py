@@ -34,28 +34,37 @@ def code_for(choice: CalculatorChoice) -> Code:
     Raises:
         InputError: There is no such code, an option it does not have, or it is not installed.
     """
+    accepted = choice.options.get("accept_unqualified", False)
+    if not isinstance(accepted, bool):
+        raise InputError(
+            "calculator.options.accept_unqualified",
+            accepted,
+            "is neither true nor false",
+            "use true or false",
+        )
+    options = {k: v for k, v in choice.options.items() if k != "accept_unqualified"}  # of the qualification
     if choice.name == "emt":
         from validators.atomistic.calculators.emt import Emt
 
-        return Emt(choice.options)
+        return Emt(options)
     if choice.name == "gpaw":
         from validators.atomistic.calculators.gpaw_code import Gpaw
 
-        return Gpaw(preset_named(choice.preset), choice.options)
+        return Gpaw(preset_named(choice.preset), options)
     if choice.name == "abinit":
         from validators.atomistic.calculators.abinit_code import Abinit
 
-        return Abinit(preset_named(choice.preset), choice.options)
+        return Abinit(preset_named(choice.preset), options)
     if choice.name == "espresso":
         from validators.atomistic.calculators.espresso_code import Espresso
 
-        return Espresso(preset_named(choice.preset), choice.options)
+        return Espresso(preset_named(choice.preset), options)
     if choice.name == "vasp":
         from validators.atomistic.calculators.vasp_code import Vasp
 
-        return Vasp(preset_named(choice.preset), choice.options)
+        return Vasp(preset_named(choice.preset), options)
     if ":" in choice.name:
         from validators.atomistic.calculators.ase_class import AseClass
 
-        return AseClass(choice.name, choice.options)
+        return AseClass(choice.name, options)
     raise InputError("calculator", choice.name, "is not known", "see `hea-loop dft calculators`")

@@ -23,6 +23,7 @@ class Code(ABC):
 
     Attributes:
         name: As in :class:`validators.atomistic.specification.CalculatorChoice`.
+        only_for_tests: Whether its numbers mean nothing for the alloys, and it needs no qualification.
         rungs: Texts of the restart ladder, the first try first. A rung changes the way to self-consistency
             (iterations, mixing, eigensolver), never the functional, basis, k-mesh, smearing or tolerances:
             those decide the number.
@@ -33,6 +34,7 @@ class Code(ABC):
     """
 
     name: str
+    only_for_tests: ClassVar[bool] = False
     rungs: ClassVar[tuple[str, ...]] = ("first try",)
     k_density: float | None = None
     settings: dict[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import ase
 
@@ -30,6 +30,7 @@ class Emt(Code):
     """
 
     name = "emt"
+    only_for_tests: ClassVar[bool] = True
     spin_polarised = False
 
     def __init__(self, options: dict[str, Any]) -> None:

@@ -119,7 +119,7 @@ def elastic_constants(calculation: Calculation, spec: JobSpec, rest: Equilibrium
     columns, curvature = {}, 0.0
     for component in components:
         upper, lower = _stresses(
-            calculation, rest, component, strain, spec.options["fmax"] if relaxed else None
+            calculation, rest, component, strain, spec.options["strain_fmax"] if relaxed else None
         )
         linear = (upper - lower) / 2
         quadratic = (upper + lower) / 2 - at_rest

@@ -178,7 +178,9 @@ def equilibrium(calculation: Calculation, spec: JobSpec) -> Equilibrium:
         half_width=spec.options["volume_strain"],
         points=spec.options["volume_points"],
     )
-    atoms, evaluation = calculation.relax(scaled_to(atoms, state.volume), "ions", mesh, fmax)
+    # the reference of elastic constants is relaxed as far as the strained cells
+    fine = min(fmax, spec.options.get("strain_fmax", fmax))
+    atoms, evaluation = calculation.relax(scaled_to(atoms, state.volume), "ions", mesh, fine)
     a = cube_edge(atoms, spec.lattice)
     sigma = None if state.volume_sigma is None else a * state.volume_sigma / (3 * state.volume)
     return Equilibrium(atoms, evaluation, state, a, sigma, mesh, cell)
