@@ -11,18 +11,22 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_logger
 from sqlalchemy import select
 
 from db import models
 from db.attempts import RunnerChoice, add_candidate_jobs
 from db.campaigns import jobs_created, require_owner, specification
 from db.store import Store
-from flows.atomistic_request import FIELD, atomistic_request
+from flows.atomistic_request import FIELD, atomistic_request, job_spec
 from flows.planning import elastic_model, next_validations
+from flows.progress import ProgressEvent, emit
 from flows.stores import store_for
 from flows.tending import Tended, runner_choice, tend
 from hea_loop.acquisition import Fidelity
 from hea_loop.campaign import AtomisticValidator, Campaign
+from hea_loop.composition import Composition
+from hea_loop.errors import InputError
 from validators.atomistic.specification import WORKFLOWS
 
 __all__ = ["collect_jobs", "dispatch_atomistic", "look_after_jobs"]
@@ -99,7 +103,30 @@ def _ranked(
     )["atomistic"]
     eligible = {row.id for row in rows}
     hits = [row.id for row in rows if row.hit]
-    return list(dict.fromkeys([*(c for c in chosen if c in eligible), *hits]))
+    ranked = dict.fromkeys([*(c for c in chosen if c in eligible), *hits])
+    keys = session.execute(
+        select(models.Candidate.id, models.Material.key)
+        .join(models.Candidate.material)
+        .where(models.Candidate.id.in_(ranked))
+    )
+    compositions = {number: Composition.from_key(key) for number, key in keys}
+    refused = {c: text for c in ranked if (text := _refusal(validator, compositions[c]))}
+    for text in refused.values():
+        message = f"no atomistic job: {text}"
+        get_logger("hea_loop").warning(message)
+        emit(ProgressEvent(campaign.name, 0, campaign.iterations, "collecting", message=message))
+    return [c for c in ranked if c not in refused]
+
+
+def _refusal(validator: AtomisticValidator, composition: Composition) -> str:
+    """Why the cell cannot stand for a composition; empty where it can. The budget is not for what is refused."""
+    from validators.atomistic.workflows.running import require_runnable
+
+    try:
+        require_runnable(job_spec(validator, composition))
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def look_after_jobs(store: Store, campaign: Campaign) -> Tended | None:

@@ -14,6 +14,7 @@ from db.scores import history, score_iteration
 from db.store import open_store
 from flows.atomistic import dispatch_atomistic
 from flows.planning import calphad_request, check_campaign
+from flows.progress import listening
 from flows.stores import close_stores
 from flows.tending import cancel, tend
 from hea_loop import parse_composition
@@ -28,7 +29,13 @@ FORMULAS = ("MoNbTa", "NbTaTi", "MoNbTi", "HfNbTa")
 
 
 def campaign(**changes):
-    atomistic = {"budget": 2, "calculator": "emt", "preset": "test", "runner": {"name": "export"}}
+    atomistic = {
+        "budget": 2,
+        "calculator": "emt",
+        "preset": "test",
+        "options": {"max_rounding": 0.1},
+        "runner": {"name": "export"},
+    }
     return small_campaign(validators={"calphad": {"budget": 100}, "atomistic": atomistic | changes})
 
 
@@ -154,6 +161,14 @@ def test_only_approved_candidates_are_sent_where_the_campaign_says_so(store, url
         session.add(models.Decision(candidate_id=hit.id, verdict="approve", who="me", reason="stiff"))
     assert dispatch_atomistic.fn(iteration, 1, owner, url) == 1
     assert [formula for _, formula in outside(store)] == [hit.composition.formula]
+
+
+def test_an_alloy_that_the_cell_cannot_stand_for_is_left_out_and_said(store, url):
+    owner, iteration = answered_by_calphad(store, campaign(options={"max_rounding": 0.01}))
+    said = []
+    with listening(said.append):
+        assert dispatch_atomistic.fn(iteration, 1, owner, url) == 0
+    assert any("of its atoms exchanged; max_rounding is 0.01" in event.message for event in said)
 
 
 @pytest.mark.parametrize(
