@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,12 +75,15 @@ def _print_results(results: CampaignResults) -> None:
 
 def _judged(session: Session, name: str) -> dict[str, Any]:
     """What the targets asked for before the first iteration, and the same of what was found."""
+    from dataclasses import asdict
+
     from db.found import found_by_target
-    from db.results import campaign_candidates, campaign_or_latest
+    from db.results import campaign_candidates, campaign_or_latest, rates_at
 
     row = campaign_or_latest(session, name)
     found = found_by_target(row.spec, campaign_candidates(session, name))
-    return {"feasibility": row.feasibility, "found": found.to_json()}
+    dft = [asdict(rate) for rate in rates_at(session, name, "dft")]
+    return {"feasibility": row.feasibility, "found": found.to_json()} | ({"dft": dft} if dft else {})
 
 
 def _print_folded(text: str) -> None:
@@ -90,7 +93,17 @@ def _print_folded(text: str) -> None:
     print_text("\n".join(textwrap.wrap(text, 80)))
 
 
+def _print_dft(rates: Sequence[Mapping[str, Any]]) -> None:
+    for r in rates:
+        rate = _rate(r["rate"], r["ci_low"], r["ci_high"])
+        print_text(
+            f"first principles, iteration {r['iteration']}, {r['origin']}: {r['proposed']} sent, "
+            f"{r['validated']} answered, {r['hit']} hits, {rate}"
+        )
+
+
 def _print_judged(judged: Mapping[str, Any]) -> None:
+    _print_dft(judged.get("dft", ()))
     before, costliest = judged["feasibility"], judged["found"]["costliest"]
     if before is not None:
         _print_folded(f"judged {before['verdict']} before the first iteration: {before['reason']}")

@@ -19,10 +19,11 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import models
 from db.campaigns import specification
-from db.jobs import FINAL, STATE_OF, FinishedJob, known_values, points_of, source_of
+from db.jobs import FINAL, STATE_OF, FinishedJob, JobRequest, known_values, points_of, source_of
 from db.materials import add_data_points, material_for
 from db.outbox import announce
 from db.ownership import is_free, lease_end
+from db.scores import count_dft
 from hea_loop.composition import Composition
 from hea_loop.errors import HeaLoopError, InputError
 from hea_loop.scoring import judge
@@ -33,6 +34,7 @@ __all__ = [
     "NotStored",
     "OutsideJob",
     "RunnerChoice",
+    "add_candidate_jobs",
     "add_material_job",
     "attempt_of_hash",
     "cancel_job",
@@ -245,6 +247,48 @@ def add_material_job(
     return job.id, True
 
 
+def add_candidate_jobs(
+    session: Session, candidate_ids: Sequence[int], request: JobRequest, runner: RunnerChoice, left: int
+) -> list[int]:
+    """Jobs on candidates, best first, as many as are left of the budget; who has one gets no second.
+
+    Args:
+        session: The transaction.
+        candidate_ids: In the order in which they are to be served.
+        request: What is asked.
+        runner: Where it runs.
+        left: Most jobs to make.
+
+    Returns:
+        The ids of the new jobs.
+    """
+    has_one = set(
+        session.scalars(
+            select(models.Job.candidate_id).where(
+                models.Job.candidate_id.in_(candidate_ids),
+                models.Job.validator == request.validator,
+                models.Job.configuration_hash == request.configuration_hash,
+            )
+        )
+    )
+    made = [
+        models.Job(
+            candidate_id=candidate,
+            validator=request.validator,
+            fidelity=request.fidelity,
+            configuration=request.configuration,
+            configuration_hash=request.configuration_hash,
+            runner=runner.to_json() | {"allowed": runner.attempts},
+        )
+        for candidate in [c for c in candidate_ids if c not in has_one][: max(0, left)]
+    ]
+    session.add_all(made)
+    session.flush()
+    if made:
+        announce(session, "jobs.created", jobs=[job.id for job in made])
+    return [job.id for job in made]
+
+
 # -- holding -------------------------------------------------------------------------------------------------
 
 
@@ -385,6 +429,11 @@ def _end(session: Session, job: models.Job, state: str, message: str | None) -> 
     job.state, job.message, job.finished_at = state, message, datetime.now(UTC)
     job.lease_owner = job.lease_expires = None
     announce(session, f"job.{state}", job=job.id)
+    session.flush()
+    if job.candidate is not None:
+        if state == "done":
+            _judge_anew(session, job, job.candidate)
+        count_dft(session, job.candidate.iteration)
 
 
 def _whole_job(session: Session, job_id: int) -> models.Job:
@@ -436,9 +485,6 @@ def store_result(session: Session, result: FinishedJob, attempt_id: int | None, 
     add_data_points(session, points_of(job, result), earlier_stands=True)
     job.outcome = result.outcome
     _end(session, job, STATE_OF[result.status], result.message or None)
-    session.flush()
-    if result.status == "converged" and job.candidate is not None:
-        _judge_anew(session, job, job.candidate)
 
 
 def _judge_anew(session: Session, job: models.Job, candidate: models.Candidate) -> None:

@@ -93,13 +93,14 @@ _EXTENDABLE = ("iterations", "stop", "description", "feasibility")
 
 
 def _identity(campaign: Campaign) -> dict[str, Any]:
-    """What may not change under one name. Going on for longer is no other campaign."""
+    """What may not change under one name. Going on for longer, or on another machine, is no other campaign."""
     spec = campaign.model_dump(mode="json")
     for key in _EXTENDABLE:
         spec.pop(key)
     for validator in spec["validators"].values():
         if validator is not None:
             validator.pop("budget")
+            validator.pop("runner", None)
     return spec
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "IterationResult",
     "JobFailure",
     "QueueRow",
+    "RateRow",
     "TrainingRecord",
     "campaign_candidates",
     "campaign_names",
@@ -49,6 +50,7 @@ __all__ = [
     "decisions_of",
     "job_failures",
     "queue_rows",
+    "rates_at",
     "training_records",
 ]
 
@@ -359,6 +361,44 @@ def campaign_results(session: Session, name: str | None) -> CampaignResults:
         totals=_pooled(iterations),
         objectives=campaign_objectives(session, campaign),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RateRow:
+    """Hit rate of one origin of candidates of one iteration at one fidelity."""
+
+    iteration: int
+    origin: str
+    proposed: int
+    validated: int
+    hit: int
+    failed: int
+    unconverged: int
+    rate: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+
+def rates_at(session: Session, name: str | None, fidelity: str) -> list[RateRow]:
+    """Hit rates of a campaign at one fidelity, by iteration and origin.
+
+    Args:
+        session: A session of the store.
+        name: The campaign; None means the one that moved last.
+        fidelity: ``prediction``, ``calphad`` or ``dft``; of the last only those that were sent are counted.
+
+    Raises:
+        InputError: There is no such campaign.
+    """
+    campaign = campaign_or_latest(session, name)
+    columns = [getattr(HitRate, n) for n in RateRow.__dataclass_fields__ if n != "iteration"]
+    rows = session.execute(
+        select(Iteration.number, *columns)
+        .join(Iteration, Iteration.id == HitRate.iteration_id)
+        .where(Iteration.campaign_id == campaign.id, HitRate.fidelity == fidelity)
+        .order_by(Iteration.number, HitRate.origin.desc())
+    )
+    return [RateRow(*row) for row in rows]
 
 
 def queue_rows(session: Session, campaign: str | None = None) -> list[QueueRow]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from db import models
 from db.campaigns import mark_scored, require_owner, specification
-from db.jobs import known_values
+from db.jobs import known_values, source_of
 from db.outbox import announce
 from hea_loop.campaign import Campaign
 from hea_loop.composition import Composition
@@ -20,7 +20,7 @@ from hea_loop.generators.quality import diversity
 from hea_loop.scoring import CandidateResult, judge, score
 from hea_loop.stopping import IterationScore
 
-__all__ = ["history", "pending_candidates", "score_iteration"]
+__all__ = ["count_dft", "history", "pending_candidates", "score_iteration"]
 
 _OPEN = ("proposed", "queued", "approved", "validating")
 
@@ -50,7 +50,7 @@ def score_iteration(session: Session, iteration_id: int, owner: str) -> list[mod
         .order_by(models.Candidate.rank)
     ).all()
     campaign = specification(iteration.campaign)
-    validated = [CandidateResult(_origin(c), c.state, c.hit, c.fidelity) for c in candidates]
+    validated = [_as_validated(session, campaign, c) for c in candidates]
     predicted = [_as_predicted(session, campaign, c) for c in candidates]
     rates = [*score(validated).values(), *score(predicted, fidelity="prediction").values()]
     rows = [
@@ -85,6 +85,48 @@ def _diversity(campaign: Campaign, candidates: Sequence[models.Candidate]) -> fl
 
 def _origin(candidate: models.Candidate) -> Literal["strategy", "random"]:
     return "random" if candidate.origin == "random" else "strategy"
+
+
+def _as_validated(session: Session, campaign: Campaign, candidate: models.Candidate) -> CandidateResult:
+    """The candidate as CALPHAD judged it, also where an atomistic answer came in before the iteration was scored."""
+    if candidate.fidelity != "dft":
+        return CandidateResult(_origin(candidate), candidate.state, candidate.hit, candidate.fidelity)
+    own = tuple(source_of(job) for job in candidate.jobs if job.fidelity == "calphad")
+    lower = ("prediction", "calphad")
+    known = known_values(session, candidate.material_id, lower, own, elasticity=campaign.elasticity)
+    judgement = judge(campaign, known)
+    return CandidateResult(_origin(candidate), candidate.state, judgement.hit, judgement.fidelity)
+
+
+def count_dft(session: Session, iteration: models.Iteration) -> None:
+    """Count an iteration's hits among the candidates with an atomistic job anew: answers come in one by one.
+
+    ``proposed`` are those that were sent; ``validated`` those that have a converged answer.
+    """
+    rows = session.execute(
+        select(models.Candidate, models.Job.state)
+        .join(models.Job, models.Job.candidate_id == models.Candidate.id)
+        .where(models.Candidate.iteration_id == iteration.id, models.Job.fidelity == "dft")
+        .order_by(models.Candidate.rank)
+    ).all()
+    results = [
+        CandidateResult(_origin(c), "validated", c.hit, "dft")
+        if state == "done"
+        else CandidateResult(_origin(c), state)
+        for c, state in rows
+    ]
+    counted = select(models.HitRate).where(
+        models.HitRate.iteration_id == iteration.id, models.HitRate.fidelity == "dft"
+    )
+    known = {row.origin: row for row in session.scalars(counted)}
+    for rate in score(results, fidelity="dft").values():
+        if rate.origin not in models.ORIGINS or not rate.proposed:
+            continue
+        row = known.get(rate.origin) or models.HitRate(iteration_id=iteration.id)
+        for name, value in asdict(rate).items():
+            setattr(row, name, value)
+        session.add(row)
+    session.flush()
 
 
 def _as_predicted(session: Session, campaign: Campaign, candidate: models.Candidate) -> CandidateResult:

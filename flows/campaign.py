@@ -39,6 +39,7 @@ from db.ownership import LEASE, new_owner
 from db.results import campaign_or_latest, campaign_results
 from db.scores import history, pending_candidates
 from db.store import Store
+from flows.atomistic import dispatch_atomistic, look_after_jobs
 from flows.feasibility import judge_before, refuse_infeasible
 from flows.planning import calphad_request, check_campaign
 from flows.prepare import is_prepared, prepare_store
@@ -235,6 +236,7 @@ def run_iteration(
     store = store_for(database_url)
     stage = _stage(store, iteration_id)
     if stage == "training":
+        _look_after_jobs(store, campaign, number)  # what came back meanwhile is known to this iteration
         train_generator(iteration_id, number, owner, database_url)
         stage = "generating"
     if stage == "generating":
@@ -243,6 +245,8 @@ def run_iteration(
     if stage in {"dispatching", "collecting"}:
         dispatch_jobs(iteration_id, number, owner, database_url)
         _collect(store, iteration_id, number, owner, database_url)
+        # before the iteration is scored: a run that is killed here makes the rest of them
+        dispatch_atomistic(iteration_id, number, owner, database_url)
     with store.read() as session:
         pending = pending_candidates(session, iteration_id)
     if pending:
@@ -250,6 +254,7 @@ def run_iteration(
         return sum(pending.values())
     score(iteration_id, number, owner, database_url)
     _publish(store, campaign, number)
+    _look_after_jobs(store, campaign, number)
     return 0
 
 
@@ -300,6 +305,19 @@ def _collect(store: Store, iteration_id: int, number: int, owner: str, database_
             f"{left} jobs of iteration {number} could not be finished in {_ROUNDS} rounds{why}; "
             "run the campaign again"
         ) from (errors[0] if errors else None)
+
+
+def _look_after_jobs(store: Store, campaign: str, number: int) -> None:
+    """Submit the atomistic jobs that wait and take in what has come back; nobody waits for the rest."""
+    with store.read() as session:
+        spec = specification(campaign_or_latest(session, campaign))
+    done = look_after_jobs(store, spec)
+    if done is None:
+        return
+    for problem in done.problems:
+        get_run_logger().warning("%s", problem)
+    text = f"atomistic jobs: {len(done.ended)} answered, {done.open} in work"
+    emit(ProgressEvent(campaign, number, spec.iterations, "collecting", message=text))
 
 
 def _percent(rate: float | None, low: float | None, high: float | None) -> str:

@@ -13,6 +13,7 @@ from db import models
 from db.elasticity import elastic_data, packaged_elastic_data
 from db.jobs import FINAL, JobRequest, known_values, source_of
 from db.literature import training_compositions
+from flows.atomistic_request import check_atomistic
 from hea_loop.acquisition import Fidelity
 from hea_loop.alloy_table import AlloyTable, read_alloy_table
 from hea_loop.campaign import Campaign
@@ -96,6 +97,7 @@ def check_campaign(campaign: Campaign) -> None:
             campaign.design_space().elements,
             ["shear_modulus", "poisson_ratio", *(n for n in LEARNED_PROPERTIES if n in asked)],
         )
+    check_atomistic(campaign)
     settings = calphad_settings(campaign)
     database = settings.load()
     palette = campaign.design_space().elements

@@ -27,10 +27,12 @@ from hea_loop.palette import Palette
 from hea_loop.properties import CALPHAD_TARGETS, PROPERTIES, property_named
 
 __all__ = [
+    "AtomisticValidator",
     "Bounds",
     "CalphadValidator",
     "Campaign",
     "ElementCount",
+    "JobRunner",
     "StopRules",
     "StrategyChoice",
     "Target",
@@ -161,10 +163,58 @@ class CalphadValidator(_Part):
     """Cost of one answer, in a unit shared by all validators: decides what is sent where."""
 
 
+class JobRunner(_Part):
+    """Where atomistic jobs run, and within which limits."""
+
+    name: Literal["local", "dask", "slurm", "export"] = "local"
+    options: dict[str, Any] = {}
+    """Of the runner, checked by it."""
+    folder: str | None = None
+    """Where the directories of jobs go (relative to the campaign file); the default is ``jobs`` beside the store."""
+    wall_limit_s: Annotated[Number, Field(gt=0)] = 86_400.0
+    """Seconds after which a calculation is ended."""
+    lease_s: Annotated[Number, Field(gt=0)] = 120.0
+    """Seconds without a sign of life after which a worker counts as dead."""
+    attempts: Annotated[Count, Field(ge=1, le=100)] = 3
+    """How often a job is begun whose worker dies."""
+    settle_s: Annotated[Number, Field(ge=0)] = 60.0
+    """Seconds between missing a job and giving its attempt up: a file server may be that late."""
+
+
+class AtomisticValidator(_Part):
+    """First-principles values of the alloys that CALPHAD lets pass, by ASE."""
+
+    budget: Annotated[Count, Field(ge=1)]
+    """How many candidates the campaign may send, over all iterations."""
+    calculator: str = "gpaw"
+    """``gpaw``, ``abinit``, ``espresso``, ``vasp``, or ``module:Class`` of any ASE calculator."""
+    preset: Literal["test", "screening", "production"] = "screening"
+    """K-point density, cut-off and smearing."""
+    calculator_options: dict[str, Any] = {}
+    """Options of the calculator, over the preset's."""
+    workflow: str = "elastic"
+    """What is computed, as in ``hea-loop dft``."""
+    options: dict[str, Any] = {}
+    """Options of the workflow."""
+    atoms: Annotated[Count, Field(ge=1)] = 8
+    """Atoms of an alloy's cell."""
+    seed: Annotated[Count, Field(ge=0, lt=2**32)] = 1
+    """Of the search for the cell."""
+    cost: Annotated[Number, Field(gt=0)] = 100.0
+    """Cost of one answer, in a unit shared by all validators: decides what is sent where."""
+    only_approved: bool = False
+    """Send only candidates that a person approved."""
+    accept_unqualified: bool = False
+    """Take values of a calculator that is not qualified for them; every one then says so."""
+    runner: JobRunner = JobRunner()
+    """Where the jobs run; may change while the campaign goes on."""
+
+
 class Validators(_Part):
     """The validators of the campaign with their budgets."""
 
     calphad: CalphadValidator | None = None
+    atomistic: AtomisticValidator | None = None
 
 
 class StrategyChoice(_Part):
@@ -488,6 +538,14 @@ def _with_absolute_paths(campaign: Campaign, folder: Path) -> Campaign:
     ):
         changed = calphad.model_copy(update={"database": str((folder / calphad.database).resolve())})
         validators = campaign.validators.model_copy(update={"calphad": changed})
+        campaign = campaign.model_copy(update={"validators": validators})
+    atomistic = campaign.validators.atomistic
+    if atomistic is not None and atomistic.runner.folder is not None:
+        runner = atomistic.runner.model_copy(
+            update={"folder": str((folder / atomistic.runner.folder).resolve())}
+        )
+        changed_jobs = atomistic.model_copy(update={"runner": runner})
+        validators = campaign.validators.model_copy(update={"atomistic": changed_jobs})
         campaign = campaign.model_copy(update={"validators": validators})
     if own is not None and not Path(own).is_absolute():
         strategy = campaign.strategy.model_copy(update={"data": str((folder / own).resolve())})

@@ -41,11 +41,11 @@ def deployed(place):
     """The project's own deployments, the campaign every minute, with a worker that runs what is due."""
     folder, env = place
     content = YAML(typ="safe").load((ROOT / "deployments" / "prefect.yaml").read_text())
-    campaign, relay = content["deployments"]
+    campaign, relay, jobs = content["deployments"]
     scheduled = small_campaign(name="scheduled", batch_size=5)
     campaign["schedules"] = [{"interval": 60}]
     campaign["parameters"]["campaign"] = str(write_campaign(folder, scheduled))
-    del relay["schedules"]
+    del relay["schedules"], jobs["schedules"]
     file = folder / "prefect.yaml"
     with file.open("w") as stream:
         YAML(typ="safe").dump(content, stream)

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.output import number
 from app.report.drawings import Drawing, draw_all, interval_of
+from app.report.ladder import ladders
 from app.report.names import FIDELITY_NAMES, shown_name, shown_unit
 from db.found import found_by_target
 from db.material_facts import LiteratureIndex, Neighbour, phases_at_temperatures
@@ -29,6 +30,7 @@ from db.results import (
     campaign_results,
     decisions_of,
     job_failures,
+    rates_at,
     training_records,
 )
 from hea_loop.properties import PROPERTIES
@@ -356,6 +358,8 @@ def build_report(session: Session, name: str | None) -> str:
         any_hit=any(row.candidate.hit for row in best),
         any_miss=any(not row.candidate.hit for row in best),
         misses=_misses(candidates),
+        ladders=ladders(candidates, targets),
+        dft_rates=rates_at(session, campaign.name, "dft"),
         failures=failures[:_FAILURES],
         failure_counts=Counter(f.state for f in failures),
         models=models,

@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -42,20 +41,24 @@ class LocalRunner:
         """Start a worker in a session of its own; return ``host|pid|start``."""
         command = [sys.executable, "-m", "validators.atomistic.worker", str(ticket.directory)]
         command += ["--slots-in", str(self._slots), "--slots", str(self._processes)]
+        log = str(ticket.directory / "worker.log")
+        mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         try:
-            with (ticket.directory / "worker.log").open("ab") as log:
-                process = subprocess.Popen(  # noqa: S603 - our own program
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    env=_environment(),
-                )
+            # not subprocess: the worker is to outlive this process, and is waited for by nobody
+            pid = os.posix_spawn(
+                sys.executable,
+                command,
+                _environment(),
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, log, mode, 0o644),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+            )
         except OSError as error:
             raise Refused(f"no process could be started: {error.strerror}") from error
-        _reaped.append(process)
-        return f"{socket.gethostname()}|{process.pid}|{start_of(process.pid)}"
+        return f"{socket.gethostname()}|{pid}|{start_of(pid)}"
 
     def look(self, tickets: Sequence[Ticket]) -> dict[str, Sighting]:
         """Whether the processes live; of another host's nothing can be said from here."""
@@ -67,6 +70,8 @@ class LocalRunner:
         host, pid, start = ticket.external_id.split("|")
         if host != socket.gethostname():
             return Sighting(Seen.QUEUED, ticket.external_id, f"on {host}, which is not this machine")
+        with suppress(ChildProcessError):
+            os.waitpid(int(pid), os.WNOHANG)  # one of this process that has ended
         alive = is_alive(int(pid), start)
         return Sighting(Seen.RUNNING if alive else Seen.GONE, ticket.external_id, f"process {pid}")
 
@@ -86,10 +91,6 @@ class LocalRunner:
             while is_alive(pid, start) and waited < _PATIENCE_S:
                 select.select([], [], [], 0.05)
                 waited += 0.05
-
-
-_reaped: list[subprocess.Popen[bytes]] = []
-"""Kept, so that Python reaps those that end while this process lives and says nothing of the others."""
 
 
 def _environment() -> dict[str, str]:

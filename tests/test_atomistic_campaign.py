@@ -1,0 +1,199 @@
+"""A campaign with an atomistic budget: jobs after CALPHAD, nobody waits, candidates judged anew at their answer."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from db import models
+from db.campaigns import NewCandidate, begin_iteration, claim, register, save_candidates, save_model
+from db.jobs import FinishedJob, claim_jobs, dispatch, finish_jobs, open_jobs
+from db.ownership import new_owner
+from db.results import campaign_candidates, rates_at
+from db.scores import history, score_iteration
+from db.store import open_store
+from flows.atomistic import dispatch_atomistic
+from flows.planning import calphad_request, check_campaign
+from flows.progress import listening
+from flows.stores import close_stores
+from flows.tending import cancel, tend
+from hea_loop import parse_composition
+from hea_loop.errors import InputError
+from tests.small_campaign import small_campaign
+from tests.test_atomistic_jobs import LIMITS, directory_of, row
+from tests.test_jobs import MODEL
+from validators.atomistic.job_directory import JobResult
+from validators.outcome import Outcome, OutcomeStatus, OutcomeValue
+
+FORMULAS = ("MoNbTa", "NbTaTi", "MoNbTi", "HfNbTa")
+
+
+def campaign(**changes):
+    atomistic = {
+        "budget": 2,
+        "calculator": "emt",
+        "preset": "test",
+        "options": {"max_rounding": 0.1},
+        "runner": {"name": "export"},
+    }
+    return small_campaign(validators={"calphad": {"budget": 100}, "atomistic": atomistic | changes})
+
+
+@pytest.fixture
+def url(tmp_path):
+    yield f"sqlite:///{tmp_path / 'store.sqlite'}"
+    close_stores()
+
+
+@pytest.fixture
+def store(url):
+    with open_store(url) as opened:
+        yield opened
+
+
+def answered_by_calphad(store, spec):
+    """An iteration of four candidates that CALPHAD has answered: hits, but for the third."""
+    owner = new_owner()
+    with store.write() as session:
+        made = register(session, spec)
+        claim(session, made.id, owner, None)
+        iteration = begin_iteration(session, made.id, owner).id
+        save_model(session, iteration, owner, MODEL)
+        new = [NewCandidate(parse_composition(f), "strategy", 0.5, {}) for f in FORMULAS]
+        save_candidates(session, iteration, owner, new, review=False)
+        dispatch(session, iteration, owner, calphad_request(spec))
+        jobs = open_jobs(session, iteration)
+        by_id = {job.job_id: job.composition.formula for job in claim_jobs(session, jobs, owner)}
+        finish_jobs(
+            session,
+            [_calphad(job, solidus=1500.0 if f == "MoNbTi" else 2500.0) for job, f in by_id.items()],
+            owner,
+        )
+    return owner, iteration
+
+
+def _calphad(job_id, solidus):
+    def value(name, number, temperature):
+        return {"property": name, "value": number, "temperature_K": temperature, "sigma": None, "detail": {}}
+
+    values = (value("single_phase_bcc", 1.0, 1473.0), value("solidus", solidus, None))
+    return FinishedJob(job_id, "converged", "pycalphad x", values, "", {"status": "converged"})
+
+
+def dft_answer(store, job, shear_modulus, density=None, status="converged"):
+    directory = directory_of(store, job)
+    values = (OutcomeValue("shear_modulus", shear_modulus, 0.0, 3.0),) if status == "converged" else ()
+    outcome = Outcome(OutcomeStatus(status), "a code", values, "" if values else "it did not converge")
+    directory.publish(JobResult(directory.order().job_hash, outcome), directory.claim(LIMITS))
+
+
+def outside(store):
+    with store.read() as session:
+        rows = session.scalars(
+            select(models.Job).where(models.Job.validator == "atomistic").order_by(models.Job.id)
+        )
+        return [(j.id, j.candidate.material.formula) for j in rows]
+
+
+def candidates(store):
+    with store.read() as session:
+        return {c.composition.formula: c for c in campaign_candidates(session, "small")}
+
+
+def test_hits_of_calphad_get_jobs_while_the_budget_lasts_and_nobody_gets_two(store, url):
+    owner, iteration = answered_by_calphad(store, campaign())
+    assert dispatch_atomistic.fn(iteration, 1, owner, url) == 2
+    assert dispatch_atomistic.fn(iteration, 1, owner, url) == 0
+    chosen = [formula for _, formula in outside(store)]
+    assert len(chosen) == 2
+    hits = {f for f, c in candidates(store).items() if c.hit}
+    assert set(chosen) <= hits
+    assert "MoNbTi" not in hits
+
+
+def test_an_answer_judges_its_candidate_anew_at_its_fidelity_and_leaves_the_calphad_rate(store, url):
+    owner, iteration = answered_by_calphad(store, campaign())
+    hits = sum(bool(c.hit) for c in candidates(store).values())
+    dispatch_atomistic.fn(iteration, 1, owner, url)
+    tend(store)
+    (one, first), (two, second) = outside(store)
+    dft_answer(store, one, 60.0)  # in before the iteration is scored
+    tend(store)
+    with store.write() as session:
+        score_iteration(session, iteration, owner)
+    dft_answer(store, two, 140.0)  # above the target
+    tend(store)
+    found = candidates(store)
+    assert (found[first].hit, found[first].fidelity) == (True, "dft")
+    assert (found[second].hit, found[second].fidelity) == (False, "dft")
+    assert "shear_modulus 140 GPa above 90 GPa" in found[second].reason
+    assert found[first].best("shear_modulus").sigma == 3.0
+    with store.read() as session:
+        (dft,) = [r for r in rates_at(session, "small", "dft") if r.origin == "strategy"]
+        (calphad,) = [r for r in rates_at(session, "small", "calphad") if r.origin == "strategy"]
+    assert (dft.proposed, dft.validated, dft.hit) == (2, 2, 1)
+    assert (calphad.validated, calphad.hit) == (4, hits)
+
+
+def test_no_answer_from_first_principles_leaves_what_calphad_said(store, url):
+    owner, iteration = answered_by_calphad(store, campaign())
+    dispatch_atomistic.fn(iteration, 1, owner, url)
+    tend(store)
+    before = candidates(store)
+    (one, first), (two, _) = outside(store)
+    dft_answer(store, one, 0.0, status="unconverged")
+    tend(store)
+    cancel(store, [two])
+    after = candidates(store)[first]
+    assert (after.state, after.hit, after.fidelity) == ("validated", before[first].hit, "calphad")
+    assert row(store, one).state == "unconverged"
+    with store.read() as session:
+        (dft,) = rates_at(session, "small", "dft")
+    assert (dft.proposed, dft.validated, dft.unconverged, dft.rate) == (2, 0, 1, None)
+
+
+def test_only_approved_candidates_are_sent_where_the_campaign_says_so(store, url):
+    spec = campaign(only_approved=True).model_copy(update={"review": "required"})
+    owner, iteration = answered_by_calphad(store, spec)
+    assert dispatch_atomistic.fn(iteration, 1, owner, url) == 0
+    hit = next(c for c in candidates(store).values() if c.hit)
+    with store.write() as session:
+        session.add(models.Decision(candidate_id=hit.id, verdict="approve", who="me", reason="stiff"))
+    assert dispatch_atomistic.fn(iteration, 1, owner, url) == 1
+    assert [formula for _, formula in outside(store)] == [hit.composition.formula]
+
+
+def test_an_alloy_that_the_cell_cannot_stand_for_is_left_out_and_said(store, url):
+    owner, iteration = answered_by_calphad(store, campaign(options={"max_rounding": 0.01}))
+    said = []
+    with listening(said.append):
+        assert dispatch_atomistic.fn(iteration, 1, owner, url) == 0
+    assert any("of its atoms exchanged; max_rounding is 0.01" in event.message for event in said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"workflow": "magic"}, "validators.atomistic.workflow = 'magic': is not known"),
+        ({"atoms": 9}, "validators.atomistic.atoms = 9: is no size of a bcc cell"),
+        ({"options": {"strian": 0.1}}, "validators.atomistic.options.strian = 0.1: is no option of elastic"),
+        (
+            {"runner": {"name": "local", "options": {"cpus": 4}}},
+            "validators.atomistic.runner.options.cpus = 4: is no option of local",
+        ),
+        ({"only_approved": True}, "validators.atomistic.only_approved = True: would send nothing"),
+    ],
+)
+def test_what_would_fail_in_every_job_is_refused_before_anything_starts(changes, says):
+    with pytest.raises(InputError, match=r"is |would ") as refused:
+        check_campaign(campaign(**changes))
+    assert str(refused.value).startswith(says)
+
+
+def test_a_campaign_may_move_to_another_machine_and_not_to_another_calculator(store):
+    with store.write() as session:
+        first = register(session, campaign()).id
+        assert register(session, campaign(budget=9, runner={"name": "local"})).id == first
+        with pytest.raises(InputError, match="another validators"):
+            register(session, campaign(preset="screening"))
+        assert history(session, first) == []
