@@ -14,7 +14,7 @@ from app.targets_input import Elements, Targets
 if TYPE_CHECKING:
     from hea_loop.campaign import Campaign
     from hea_loop.elasticity import ElasticModel
-    from hea_loop.feasibility import Feasibility, Share, TargetFeasibility
+    from hea_loop.feasibility_report import Feasibility, Share, TargetFeasibility
     from hea_loop.palette import Palette
 
 __all__ = ["elasticity_of", "feasibility", "judge", "print_feasibility", "summary_line"]
@@ -167,7 +167,7 @@ def _share(share: Share) -> str:
 
 
 def _row(target: TargetFeasibility) -> tuple[object, ...]:
-    from hea_loop.feasibility import describe_interval
+    from hea_loop.target_intervals import describe_interval
 
     open_ = target.low is None and target.high is None
     reach = "-"
@@ -248,8 +248,8 @@ def _draw(
 
     from app.campaign_run import write_to
     from app.targets_input import known_alloys
-    from hea_loop.feasibility import checked_intervals
     from hea_loop.figures.feasibility import draw_targets
+    from hea_loop.target_intervals import checked_intervals
 
     known = [c.fraction_vector(palette.elements) for c in known_alloys(palette, database_url)]
     sheet = draw_targets(

@@ -15,7 +15,7 @@ from app.targets_input import Elements, Targets
 
 if TYPE_CHECKING:
     from hea_loop.composition import Composition
-    from hea_loop.feasibility import Feasibility
+    from hea_loop.feasibility_report import Feasibility
     from hea_loop.generators import Generator, TrainingData
     from hea_loop.palette import Palette
 
@@ -231,8 +231,8 @@ def _described(
     import numpy as np
 
     from hea_loop.composition import Composition
-    from hea_loop.feasibility import checked_intervals
     from hea_loop.prediction import predict
+    from hea_loop.target_intervals import checked_intervals
 
     intervals = checked_intervals(targets)
     rows = []

@@ -45,9 +45,10 @@ from hea_loop.generators import TrainingData
 from hea_loop.generators.cgan_2021 import Cgan2021, Cgan2021Options
 from hea_loop.generators.ensembles import fit_ensemble
 from hea_loop.generators.quality import TRACE, without_traces
-from hea_loop.generators.torch_execution import device_name, one_thread
+from hea_loop.generators.torch_execution import device_name
 from hea_loop.palette import Palette
 from hea_loop.prediction import METHODS, predict_array
+from hea_loop.torch_threads import one_thread
 
 __all__ = ["main", "measure", "side_by_side"]
 

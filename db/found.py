@@ -7,7 +7,7 @@ from typing import Any
 
 from db.results import CandidateResult
 from hea_loop.campaign import Target
-from hea_loop.feasibility import Found, judge_found
+from hea_loop.found import Found, judge_found
 
 __all__ = ["found_by_target"]
 

@@ -17,9 +17,11 @@ from flows.progress import ProgressEvent, emit
 from hea_loop.campaign import Campaign
 from hea_loop.elasticity import LEARNED_PROPERTIES, ElasticModel
 from hea_loop.errors import InputError
-from hea_loop.feasibility import Chance, Feasibility, chance_of_interval, checked_intervals, judge_targets
+from hea_loop.feasibility import judge_targets
+from hea_loop.feasibility_report import Feasibility
 from hea_loop.reachability import decide
 from hea_loop.surrogate import Surrogate, fit_surrogate
+from hea_loop.target_intervals import Chance, chance_of_interval, checked_intervals
 
 __all__ = ["campaign_feasibility", "judge_before", "learned_chances", "refuse_infeasible"]
 

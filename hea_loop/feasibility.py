@@ -1,21 +1,21 @@
-"""Feasibility first: what targets ask of a palette, judged before any budget is spent, and of what was found after.
+"""Feasibility first: what targets ask of a palette, judged before any budget is spent.
 
 For each target: which values the palette reaches, the share of uniform random compositions inside, where the
 interval lies among the known alloys. For all together: whether any composition meets them (one is named, or it
 is proved that there is none: :mod:`hea_loop.reachability`), how rare a hit is at random, how far the targets lie
 off the ridge that correlated properties form, which single target costs most and which has to be relaxed.
+The same of what was found after is :mod:`hea_loop.found`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from hea_loop.composition import Composition
 from hea_loop.elasticity import (
@@ -26,33 +26,25 @@ from hea_loop.elasticity import (
     predicted_means,
 )
 from hea_loop.errors import InputError
+from hea_loop.feasibility_report import (
+    Costliest,
+    Feasibility,
+    Judgement,
+    Relaxation,
+    RidgePair,
+    Share,
+    TargetFeasibility,
+)
 from hea_loop.generators.conditioning import ConditionDensity
 from hea_loop.palette import Palette
 from hea_loop.prediction import PREDICTED_PROPERTIES
 from hea_loop.properties import PROPERTIES
 from hea_loop.reachability import Answer, Reach, decide, reachable_range, require_predictable
-from hea_loop.scoring import wilson_interval
+from hea_loop.target_intervals import Chance, chance_of_interval, checked_intervals, describe_interval
 
-__all__ = [
-    "RANDOM_COMPOSITIONS",
-    "RARE",
-    "Costliest",
-    "Feasibility",
-    "Found",
-    "Relaxation",
-    "RidgePair",
-    "Share",
-    "TargetFeasibility",
-    "chance_of_interval",
-    "checked_intervals",
-    "describe_interval",
-    "judge_condition",
-    "judge_found",
-    "judge_targets",
-]
+__all__ = ["RANDOM_COMPOSITIONS", "RARE", "judge_condition", "judge_targets"]
 
 Array = NDArray[np.float64]
-Judgement = Literal["feasible", "rare", "unsupported by the data", "infeasible"]
 
 RANDOM_COMPOSITIONS: Final = 4000
 """Uniform random compositions that shares are counted on."""
@@ -61,209 +53,6 @@ RARE: Final = 0.01
 _LEAST_LEVEL: Final = 0.01
 """Share of the known alloys in sparser regions than the targets' densest point, below which data do not support."""
 _FEWEST_FOR_DENSITY: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A share with its 95% Wilson interval; all None of nothing.
-
-    Attributes:
-        inside: How many.
-        of: Out of how many.
-        share: inside / of.
-        low: Lower end of the interval.
-        high: Upper end.
-    """
-
-    inside: int
-    of: int
-    share: float | None
-    low: float | None
-    high: float | None
-
-    @classmethod
-    def counted(cls, held: NDArray[np.bool_]) -> Share:
-        """The share of True."""
-        inside, of = int(held.sum()), len(held)
-        low, high = wilson_interval(inside, of) or (None, None)
-        return cls(inside, of, inside / of if of else None, low, high)
-
-
-@dataclass(frozen=True, slots=True)
-class TargetFeasibility:
-    """One target by itself.
-
-    Attributes:
-        name: The property.
-        unit: Its unit.
-        low: Lower bound of the interval; None where open, and of a verdict.
-        high: Upper bound likewise.
-        judged_by: ``prediction``; ``surrogate`` for what validators decide, once they have answered; ``nobody
-            yet`` before.
-        reachable_low: Least value in the palette; None where no prediction tells.
-        reachable_high: Largest.
-        exact: Whether nothing lies beyond that range; else it is what a search from many starts reached.
-        random: Share of random compositions inside. By the surrogate it is an expected share, without interval,
-            and of the compositions inside the predicted targets.
-        given_others: Share inside of those random compositions that lie inside all other predicted targets.
-        data: Share of the known alloys inside.
-        quantile_low: Share of the known alloys below the lower bound.
-        quantile_high: Share of them at or below the upper bound.
-        verdict: For this target alone.
-        reason: Of that verdict.
-    """
-
-    name: str
-    unit: str
-    low: float | None
-    high: float | None
-    judged_by: str
-    reachable_low: float | None
-    reachable_high: float | None
-    exact: bool
-    random: Share
-    given_others: Share
-    data: Share
-    quantile_low: float | None
-    quantile_high: float | None
-    verdict: Judgement | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RidgePair:
-    """Two targeted properties that go together.
-
-    Attributes:
-        first: One.
-        second: The other.
-        correlation_random: Pearson's correlation over random compositions.
-        correlation_data: Over the known alloys; None of too few.
-        off_ridge: Least distance of the targets from the ridge, in standard deviations across it over the random
-            compositions; zero where the ridge runs through them. The ridge is the main axis of the
-            standardised pair, and the distance is taken along the other.
-    """
-
-    first: str
-    second: str
-    correlation_random: float
-    correlation_data: float | None
-    off_ridge: float
-
-
-@dataclass(frozen=True, slots=True)
-class Relaxation:
-    """What leaving one target out would do.
-
-    Attributes:
-        dropped: The target.
-        reachable: Whether some composition meets the others; None where it was not asked.
-        random: Share of random compositions inside the others.
-    """
-
-    dropped: str
-    reachable: bool | None
-    random: Share
-
-
-@dataclass(frozen=True, slots=True)
-class Costliest:
-    """The single target that costs most, and why it is that one."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Feasibility:
-    """What targets ask of a palette.
-
-    Attributes:
-        verdict: ``feasible``; ``rare`` (below 1% of random compositions); ``unsupported by the data``
-            (reachable, but next to no known alloy lies near); ``infeasible``.
-        reason: One sentence.
-        proved: Of ``infeasible``: whether there is a proof; else a search from many starts found nothing.
-        targets: One by one.
-        random: Share of random compositions inside all predicted targets.
-        data: Share of the known alloys inside all predicted targets.
-        composition: One that meets all predicted targets, or the nearest one found; None without any.
-        values: Its predicted properties.
-        misses: Target to how far that composition lies outside: negative below, positive above.
-        relaxations: What leaving out each predicted target would do.
-        costliest: The single target that costs most.
-        ridge: Pairs of targeted properties, the most correlated first.
-        density_level: Share of the known alloys that lie in sparser regions of the targeted properties than the
-            densest point inside the targets; None with too few alloys.
-        left_out: Targets and verdicts that nobody can tell before validation.
-        expected_rate: Predicted share of hits among random compositions, with what the surrogate says of the
-            validators' answers; None where some target has no surrogate.
-        answers: Validated alloys that the surrogate learned from.
-    """
-
-    verdict: Judgement
-    reason: str
-    proved: bool
-    targets: tuple[TargetFeasibility, ...]
-    random: Share
-    data: Share
-    composition: Composition | None
-    values: Mapping[str, float]
-    misses: Mapping[str, float]
-    relaxations: tuple[Relaxation, ...]
-    costliest: Costliest | None
-    ridge: tuple[RidgePair, ...]
-    density_level: float | None
-    left_out: tuple[str, ...]
-    expected_rate: float | None
-    answers: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON; the composition as its formula, None for what is not finite."""
-        out = asdict(self) | {"composition": None if self.composition is None else self.composition.formula}
-        plain = _plain(out)
-        return dict(plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def checked_intervals(
-    targets: Mapping[str, tuple[float | None, float | None]], *, field: str = "targets"
-) -> dict[str, tuple[float, float]]:
-    """Intervals with infinities for open sides.
-
-    Raises:
-        InputError: Not a number, both sides open, or the low side above the high side.
-    """
-    out = {}
-    for name, (least, most) in targets.items():
-        low, high = -math.inf if least is None else float(least), math.inf if most is None else float(most)
-        if not low <= high or low == math.inf or high == -math.inf or high - low == math.inf == -low == high:
-            raise InputError(f"{field}.{name}", (least, most), "is not an interval", "give low <= high")
-        out[name] = (low, high)
-    return out
-
-
-def describe_interval(name: str, low: float | None, high: float | None) -> str:
-    """An interval in words, with its unit."""
-    least = None if low is None or math.isinf(low) else low
-    most = None if high is None or math.isinf(high) else high
-    unit = PROPERTIES[name].unit if name in PROPERTIES else ""
-    tail = "" if unit in {"", "1"} else f" {unit}"
-    if least is None:
-        return f"at most {most:g}{tail}"
-    return f"at least {least:g}{tail}" if most is None else f"{least:g} to {most:g}{tail}"
-
-
-Chance = Callable[[Array], Array]
-"""From ``k x m`` fractions to the ``k`` probabilities that a target or verdict holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -708,68 +497,3 @@ def judge_condition(
         for n, v in condition.items()
     }
     return judge_targets(palette, targets, known, number=number, seed=seed)
-
-
-def chance_of_interval(predict: Callable[[Array], tuple[Array, Array]], low: float, high: float) -> Chance:
-    """From a surrogate's mean and standard deviation to the probability of lying in an interval."""
-
-    def chance(fractions: Array) -> Array:
-        mean, sigma = predict(fractions)
-        sigma = np.maximum(sigma, 1e-12)
-        out: Array = np.asarray(norm.cdf((high - mean) / sigma) - norm.cdf((low - mean) / sigma), dtype=float)
-        return out
-
-    return chance
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The same of what was found: validated candidates against each target.
-
-    Attributes:
-        shares: Target or verdict to the share of the validated candidates with a value that it holds in.
-        given_others: Target or verdict to its share among those candidates that meet all the others.
-        all: Share that meets everything.
-        costliest: Which target or verdict lost most.
-    """
-
-    shares: Mapping[str, Share]
-    given_others: Mapping[str, Share]
-    all: Share
-    costliest: Costliest | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return dict(_plain(asdict(self)))
-
-
-def judge_found(holds: Mapping[str, Sequence[bool | None]]) -> Found:
-    """Which target cost most among validated candidates.
-
-    Args:
-        holds: Target or verdict to whether it holds in each candidate, in one order; None where no value is
-            known.
-
-    Raises:
-        InputError: Columns of different length.
-    """
-    lengths = {len(column) for column in holds.values()}
-    if len(lengths) > 1:
-        raise InputError("holds", sorted(lengths), "are different lengths", "give one entry per candidate")
-    number = lengths.pop() if lengths else 0
-    shares, given = {}, {}
-    for name, column in holds.items():
-        shares[name] = Share.counted(np.array([bool(h) for h in column if h is not None], dtype=bool))
-        others = [all(bool(c[i]) for n, c in holds.items() if n != name) for i in range(number)]
-        kept = [bool(h) for h, met in zip(column, others, strict=True) if met and h is not None]
-        given[name] = Share.counted(np.array(kept, dtype=bool))
-    everything = [all(bool(c[i]) for c in holds.values()) for i in range(number)]
-    costliest = None
-    told = [(n, s.share) for n, s in given.items() if s.share is not None]
-    if told and min(s for _, s in told) < 1:
-        name, share = min(told, key=lambda row: row[1])
-        costliest = Costliest(name, f"it holds in {share:.0%} of the validated that meet all others")
-    elif shares and any((s.share or 0) < 1 for s in shares.values() if s.of):
-        name = min((n for n in shares if shares[n].of), key=lambda n: shares[n].share or 0.0)
-        costliest = Costliest(name, f"it holds in {shares[name].share or 0:.0%} of the validated")
-    return Found(shares, given, Share.counted(np.array(everything, dtype=bool)), costliest)

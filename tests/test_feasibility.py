@@ -15,15 +15,12 @@ from app.campaign_run import quickstart_file
 from db.literature import read_literature
 from hea_loop.campaign import load_campaign
 from hea_loop.errors import InputError
-from hea_loop.feasibility import (
-    chance_of_interval,
-    judge_condition,
-    judge_found,
-    judge_targets,
-)
+from hea_loop.feasibility import judge_condition, judge_targets
+from hea_loop.found import judge_found
 from hea_loop.palette import Palette
 from hea_loop.prediction import predict_array
 from hea_loop.reachability import decide, reachable_range
+from hea_loop.target_intervals import chance_of_interval
 
 G, K, RHO = "shear_modulus", "fracture_toughness_rice", "density"
 INF = math.inf

@@ -12,8 +12,9 @@ from db.job_rows import one_job
 from db.store import open_store
 from flows.tending import cancel, runner_choice, submit_material, tend
 from hea_loop.processes import is_alive, start_of
-from tests.programs import wait_for
+from tests.programs import hea_loop_json, wait_for, write_campaign
 from tests.slurm_cluster import slurm_cluster
+from tests.small_campaign import small_campaign
 from tests.test_atomistic_faults import calculations, ended, row, spec, stored
 from validators.atomistic.job_directory import JobDirectory
 
@@ -215,3 +216,43 @@ def test_of_two_submissions_of_one_job_one_calculates(store, tmp_path, cluster, 
     gate.touch()
     assert ended(store, one).state == "done"
     assert len(set(notes.read_text().split())) == 1
+
+
+def test_a_campaigns_jobs_go_through_the_scheduler_and_their_answers_into_its_report(
+    tmp_path, cluster, monkeypatch
+):
+    monkeypatch.setenv("SLURM_CONF", str(cluster.configuration))
+    pair_potential = {"sigma": 2.55, "epsilon": 0.5, "rc": 8.0, "smooth": True}
+    atomistic = {
+        "budget": 2,
+        "calculator": "ase.calculators.lj:LennardJones",
+        "preset": "test",
+        "calculator_options": {"arguments": pair_potential},
+        "accept_unqualified": True,
+        "workflow": "equation-of-state",
+        "options": {"max_rounding": 0.25, "volume_points": 5, "fmax": 0.2},
+        "runner": {"name": "slurm", "options": {"cpus": 1}, "wall_limit_s": 120},
+    }
+    spec_ = small_campaign(
+        iterations=1,
+        batch_size=8,
+        targets={"density": {"max": 19}},
+        validators={"calphad": {"budget": 20}, "atomistic": atomistic},
+    )
+    file = write_campaign(tmp_path, spec_)
+    done = hea_loop_json(tmp_path, "run", file)
+    assert done["state"] == "done"  # nobody waited
+    first = hea_loop_json(tmp_path, "jobs", "list", "--outside")["jobs"]
+    assert len(first) == 2
+    assert {j["runner"] for j in first} == {"slurm"}
+    collected = hea_loop_json(tmp_path, "jobs", "collect", "--wait", "120")
+    assert collected["open"] == 0, collected
+    jobs = hea_loop_json(tmp_path, "jobs", "list", "--outside")["jobs"]
+    assert [j["state"] for j in jobs] == ["done", "done"], jobs
+    (state,) = hea_loop_json(tmp_path, "status")["campaigns"]
+    assert sum(r["validated"] for r in state["dft"]) == 2
+    hea_loop_json(tmp_path, "report", "--out", tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "From first principles" in text
+    assert "none: the user insisted" in text
+    assert "bulk modulus" in text

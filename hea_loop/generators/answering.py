@@ -20,9 +20,10 @@ from hea_loop.generators.allowed_region import AllowedRegion
 from hea_loop.generators.collapse import Answer, CollapseMonitor
 from hea_loop.generators.conditioning import checked_conditions
 from hea_loop.generators.protocol import Progress, TrainingData, TrainingRecord
-from hea_loop.generators.torch_execution import chosen_device, device_name, one_thread, packed, unpacked
+from hea_loop.generators.torch_execution import chosen_device, device_name, packed, unpacked
 from hea_loop.generators.training_metrics import training_metrics
 from hea_loop.palette import Palette
+from hea_loop.torch_threads import one_thread
 
 __all__ = ["CollapseWatch", "Learned", "StoredGenerator"]
 

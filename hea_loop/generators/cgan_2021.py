@@ -31,10 +31,11 @@ from hea_loop.generators.collapse import CollapseMonitor
 from hea_loop.generators.conditioning import ConditionDensity, checked_conditions
 from hea_loop.generators.feed_forward import FeedForward
 from hea_loop.generators.protocol import Progress, TrainingData, TrainingRecord
-from hea_loop.generators.torch_execution import chosen_device, device_name, one_thread, packed, unpacked
+from hea_loop.generators.torch_execution import chosen_device, device_name, packed, unpacked
 from hea_loop.generators.training_metrics import training_metrics
 from hea_loop.generators.unrolling import DescentRule
 from hea_loop.palette import Palette, snapped
+from hea_loop.torch_threads import one_thread
 
 __all__ = ["Cgan2021", "Cgan2021Options"]
 

@@ -32,10 +32,11 @@ from hea_loop.generators.conditioning import checked_conditions
 from hea_loop.generators.property_models import PropertyModel, property_model
 from hea_loop.generators.protocol import Progress, TrainingData, TrainingRecord
 from hea_loop.generators.steering import steer
-from hea_loop.generators.torch_execution import chosen_device, device_name, one_thread, packed, unpacked
+from hea_loop.generators.torch_execution import chosen_device, device_name, packed, unpacked
 from hea_loop.generators.training_metrics import training_metrics
 from hea_loop.generators.velocity_field import Batch, FieldSettings, VelocityField, flow, train_fields
 from hea_loop.palette import Palette
+from hea_loop.torch_threads import one_thread
 
 __all__ = ["FlowMatching", "FlowMatchingOptions"]
 

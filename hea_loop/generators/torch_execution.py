@@ -1,18 +1,17 @@
-"""Where and how small networks are computed: the device, one thread, and checkpoints of plain values."""
+"""Where and how small networks are computed: the device, and checkpoints of plain values."""
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from hea_loop.errors import InputError
 
-__all__ = ["chosen_device", "device_name", "one_thread", "packed", "unpacked"]
+__all__ = ["chosen_device", "device_name", "packed", "unpacked"]
 
 
 def chosen_device(device: str | None) -> Any:
@@ -36,17 +35,6 @@ def chosen_device(device: str | None) -> Any:
 def device_name(where: Any) -> str:
     """``cpu``, or the name of the GPU."""
     return str(torch.cuda.get_device_name(where)) if where.type == "cuda" else "cpu"
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: networks this small are fastest so, and sums do not depend on the machine's cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def packed(kind: str, values: Mapping[str, Any]) -> bytes:

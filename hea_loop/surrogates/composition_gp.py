@@ -19,9 +19,9 @@ from hea_loop.surrogates.exact_inference import (
     covariance_factor,
     extended_factor,
     fit_parameters,
-    one_thread,
 )
 from hea_loop.surrogates.kernels import CompositionKernel
+from hea_loop.torch_threads import one_thread
 
 __all__ = ["CompositionGP", "LinearCombination"]
 

@@ -14,24 +14,13 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-__all__ = ["JITTER", "covariance_factor", "extended_factor", "fit_parameters", "one_thread"]
+__all__ = ["JITTER", "covariance_factor", "extended_factor", "fit_parameters"]
 
 JITTER: Final = 1e-7
 """Variance added to every observation of a value of the order of one: repeated rows stay solvable."""
 
 _PRIOR_WIDTH: Final = 2.0  # standard deviation of the logarithm of each parameter about its start
 _NOISE_BOUNDS: Final = (np.log(1e-3), np.log(1.0))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One torch thread inside, and the number before put back: sums are then always in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def fit_parameters(

@@ -109,7 +109,8 @@ def _status(client: Any, label: str) -> str:
 
     future = client.get_dataset(label)
     try:
-        wait([future], timeout=0.5)
+        with client.as_current():
+            wait([future], timeout=0.5)
     except TimeoutError:
         return "pending"
     return str(future.status)
