@@ -316,8 +316,9 @@ def _look_after_jobs(store: Store, campaign: str, number: int) -> None:
         return
     for problem in done.problems:
         get_run_logger().warning("%s", problem)
-    text = f"atomistic jobs: {len(done.ended)} answered, {done.open} in work"
-    emit(ProgressEvent(campaign, number, spec.iterations, "collecting", message=text))
+    if done.ended or done.open:
+        text = f"atomistic jobs: {len(done.ended)} answered, {done.open} in work"
+        emit(ProgressEvent(campaign, number, spec.iterations, "preparing", message=text))
 
 
 def _percent(rate: float | None, low: float | None, high: float | None) -> str:
