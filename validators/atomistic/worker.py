@@ -179,6 +179,8 @@ class _Run:
             stderr=log,
             pass_fds=(answer,),
             start_new_session=True,
+            # a job has one core unless its user says otherwise; libraries would take all there are
+            env={"OMP_NUM_THREADS": "1", **os.environ},
         )
 
     def _listen(self, reading: int) -> None:
