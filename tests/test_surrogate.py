@@ -180,3 +180,27 @@ def test_pending_alloys_leave_what_has_no_answer_as_open_as_it_was():
     surrogate = fit_surrogate(campaign(), ELEMENTS, np.empty((0, 3)), [])
     x = np.array([[0.2, 0.4, 0.4]])
     assert surrogate.condition_on_pending(x).probability(x) == pytest.approx(surrogate.probability(x))
+
+
+def test_a_verdict_is_as_sure_as_left_out_answers_allow(equilibria):
+    """One answer in eight is turned round: nobody may then be nearly certain of any."""
+    fractions, answers = equilibria
+    rng = np.random.default_rng(3)
+    wrong = rng.permutation(len(answers))[: len(answers) // 8]
+    turned = list(answers)
+    for i in wrong:
+        turned[i] = [
+            KnownValue(
+                v.property,
+                1.0 - v.value if v.property == "single_phase_bcc" else v.value,
+                v.fidelity,
+                v.temperature_K,
+            )
+            for v in answers[i]
+        ]
+    sure = fit_surrogate(campaign(), ELEMENTS, fractions, answers).verdict_probability(fractions)
+    unsure = fit_surrogate(campaign(), ELEMENTS, fractions, turned).verdict_probability(fractions)
+    certain = sure["single_phase_bcc"].max()
+    assert certain > 0.97
+    assert unsure["single_phase_bcc"].max() < 0.5 * (1 + certain)
+    assert unsure["single_phase_bcc"].max() < 0.99
