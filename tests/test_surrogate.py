@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
@@ -180,3 +182,22 @@ def test_pending_alloys_leave_what_has_no_answer_as_open_as_it_was():
     surrogate = fit_surrogate(campaign(), ELEMENTS, np.empty((0, 3)), [])
     x = np.array([[0.2, 0.4, 0.4]])
     assert surrogate.condition_on_pending(x).probability(x) == pytest.approx(surrogate.probability(x))
+
+
+def test_a_verdict_is_as_sure_as_left_out_answers_allow(equilibria):
+    """One answer in eight is turned round, of those learned from and of those foretold."""
+    fractions, answers = equilibria
+    rng = np.random.default_rng(3)
+    wrong = set(rng.permutation(len(answers))[: len(answers) // 8].tolist())
+    held = np.array([judge(campaign(targets={}), values).hit for values in answers])
+    held ^= np.array([i in wrong for i in range(len(held))])
+    said = [answer((float(h),) * 2, 2000.0) for h in held]
+    surrogate = fit_surrogate(campaign(), ELEMENTS, fractions[:70], said[:70])
+    bare = replace(surrogate, verdicts=tuple(replace(v, doubt=1.0) for v in surrogate.verdicts))
+
+    def surprise(model) -> float:
+        p = np.clip(model.verdict_probability(fractions[70:])["single_phase_bcc"], 1e-9, 1 - 1e-9)
+        return float(-np.log(np.where(held[70:], p, 1 - p)).mean())
+
+    assert surrogate.verdicts[0].doubt > 1.0
+    assert surprise(surrogate) < surprise(bare)
