@@ -25,7 +25,7 @@ from hea_loop.composition import Composition
 from hea_loop.errors import HeaLoopError
 from hea_loop.prediction import PREDICTED_PROPERTIES, predict_array
 from hea_loop.scoring import KnownValue, judge, wilson_interval
-from hea_loop.selection import improved_candidates, number_at_random, select
+from hea_loop.selection import improved_candidates, number_at_random, predicted_violation, select
 from hea_loop.surrogate import fit_surrogate
 from hea_loop.surrogates.reported_phases import PhaseReport, is_single_phase_bcc
 from validators.calphad import validate_many
@@ -75,8 +75,8 @@ def measure(campaign: Campaign, *, seed: int, iterations: int, pool: int | None 
         asked = np.array(rows, dtype=float).reshape(len(keys), len(palette.elements))
         surrogate = fit_surrogate(plain, palette.elements, asked, [answers[k] for k in keys], reports=reports)
         drawn = palette.sample_uniform(size, rng)
-        drawn += improved_candidates(drawn, plain, surrogate, rng=rng)
-        selection = select(drawn, plain, known, surrogate, number=strategy, rng=rng)
+        better = improved_candidates(drawn, plain, surrogate, rng=rng)
+        selection = select([*drawn, *better], plain, known, surrogate, number=strategy, rng=rng)
         chosen = [s.composition for s in selection.selected]
         known += chosen
         fractions = np.array([c.fraction_vector(palette.elements) for c in chosen])
@@ -90,7 +90,9 @@ def measure(campaign: Campaign, *, seed: int, iterations: int, pool: int | None 
             own = [KnownValue(n, float(predicted[n][i]), "prediction") for n in names]
             validated += 1
             hits += judge(plain, [*own, *found]).hit
-        turns.append(Turn(number, size, selection.report.inside, validated, hits))
+        rows = np.array([c.fraction_vector(palette.elements) for c in drawn])
+        violation, _ = predicted_violation(rows, palette.elements, plain.targets)
+        turns.append(Turn(number, size, int((violation <= 0).sum()), validated, hits))
     return turns
 
 

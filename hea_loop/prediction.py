@@ -155,7 +155,7 @@ class _Inputs:
     gaps: dict[str, NDArray[np.bool_]]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _inputs(elements: tuple[str, ...]) -> _Inputs:
     names = {name for inputs in _INPUTS.values() for name in inputs if name != _PAIRS}
     vectors = {name: element_vector(elements, name) for name in names}
@@ -392,25 +392,32 @@ def predict(
     names, chosen = _checked_names(properties), list(compositions)
     if not chosen:
         return []
-    symbols = tuple(sorted({e for c in chosen for e in c.elements}))
-    x = np.array([c.fraction_vector(symbols) for c in chosen])
+    return [value for composition in chosen for value in _predict_one(composition, names)]
+
+
+def _predict_one(composition: Composition, names: tuple[str, ...]) -> list[PredictedValue]:
+    """One composition by itself, on its own elements.
+
+    In company the last digits of a sum depend on the other rows and columns of the array, and what is stored must not
+    depend on what else was predicted in the same breath.
+    """
+    symbols = tuple(composition.elements)
+    x = np.array([composition.fraction_vector(symbols)])
     inputs = _inputs(symbols)
-    values = {name: _compute(x, name, inputs) for name in names}
-    sigmas = {name: _sigma(x, name, inputs) for name in names}
-    known = {name: ~_gaps_of_rows(x, name, inputs) & np.isfinite(values[name]) for name in names}
     out: list[PredictedValue] = []
-    for row, composition in enumerate(chosen):
-        for name in names:
-            if known[name][row]:
-                sigma = sigmas[name]
-                out.append(
-                    PredictedValue(
-                        composition=composition,
-                        property=name,
-                        value=float(values[name][row]),
-                        sigma=None if sigma is None else float(sigma[row]),
-                        unit=PROPERTIES[name].unit,
-                        method=METHODS[name],
-                    )
-                )
+    for name in names:
+        value = _compute(x, name, inputs)[0]
+        if _gaps_of_rows(x, name, inputs)[0] or not np.isfinite(value):
+            continue
+        sigma = _sigma(x, name, inputs)
+        out.append(
+            PredictedValue(
+                composition=composition,
+                property=name,
+                value=float(value),
+                sigma=None if sigma is None else float(sigma[0]),
+                unit=PROPERTIES[name].unit,
+                method=METHODS[name],
+            )
+        )
     return out

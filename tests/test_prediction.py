@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hea_loop import InputError, parse_composition
 from hea_loop.elements import element_values
+from hea_loop.palette import Palette
 from hea_loop.prediction import (
     METHODS,
     PREDICTED_PROPERTIES,
@@ -245,3 +246,18 @@ def test_bad_input_is_one_clear_error(fractions, elements, properties):
 def test_nothing_asked_gives_nothing():
     assert predict([]) == []
     assert predict([parse_composition("W")], []) == []
+
+
+def test_a_prediction_does_not_depend_on_the_company_that_it_is_made_in() -> None:
+    """Else a killed run, which predicts what is left in other chunks, stores other last digits."""
+    rng = np.random.default_rng(4)
+    palette = Palette(
+        ("Hf", "Mo", "Nb", "Ta", "Ti", "V", "W", "Zr"), (1,) * 8, (1000,) * 8, (False,) * 8, 2, 6
+    )
+    alloys = palette.sample_uniform(60, rng)
+    together = predict(alloys)
+    apart = [value for alloy in alloys for value in predict([alloy])]
+    mixed = predict([*alloys[::-1], *palette.sample_uniform(7, rng)])
+    assert together == apart
+    by_alloy = {(v.composition, v.property): v for v in mixed}
+    assert all(by_alloy[v.composition, v.property] == v for v in together)
