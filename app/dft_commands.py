@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.options import Json
+from app.options import Json, named_values
 from app.output import note, number, print_json, print_table, print_text
 from hea_loop.errors import InputError
 
@@ -29,22 +28,6 @@ CalculatorOptions = Annotated[
     list[str] | None,
     typer.Option("--calculator-option", metavar="NAME=VALUE", help="An option of the calculator, as JSON."),
 ]
-
-
-def _given(pairs: Sequence[str], option: str) -> dict[str, Any]:
-    """``name=value`` pairs; a value that is JSON is read as such, any other is a text."""
-    import json
-
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, separator, text = pair.partition("=")
-        if not separator or not name:
-            raise InputError(option, pair, "is no name=value", f"write {option} name=value")
-        try:
-            found[name] = json.loads(text)
-        except ValueError:
-            found[name] = text
-    return found
 
 
 @dft.command()
@@ -125,12 +108,12 @@ def run(
     from validators.atomistic.specification import CalculatorChoice, JobSpec
     from validators.outcome import OutcomeStatus
 
-    options = _given(calculator_option or [], "--calculator-option")
+    options = named_values(calculator_option or [], "--calculator-option")
     if accept_unqualified:
         options["accept_unqualified"] = True
     choice = CalculatorChoice(calculator, preset, options)
     spec = JobSpec(
-        workflow, parse_composition(composition), atoms, seed, choice, _given(option or [], "--option")
+        workflow, parse_composition(composition), atoms, seed, choice, named_values(option or [], "--option")
     )
     _require_directory(directory)
     engine = engine_for(choice, directory)
@@ -225,7 +208,7 @@ def qualify(
     from validators.atomistic.qualification import qualify as compute
     from validators.atomistic.specification import CalculatorChoice
 
-    choice = CalculatorChoice(name, preset, _given(calculator_option or [], "--calculator-option"))
+    choice = CalculatorChoice(name, preset, named_values(calculator_option or [], "--calculator-option"))
     chosen = METALS if elements is None else tuple(elements.replace(",", "-").split("-"))
     folder = out if out is not None else own_folder()
     _require_directory(directory)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.options import DatabaseUrl, Json
+from app.options import DatabaseUrl, Json, named_values
 from app.output import note, number, print_json, print_table, print_text
 from hea_loop.errors import InputError
 
@@ -27,22 +27,6 @@ jobs = typer.Typer(
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID", help="Jobs, by the ids of `jobs list`.")]
 _OPEN = ("waiting", "submitted", "running", "lost")
-
-
-def _given(pairs: Sequence[str], option: str) -> dict[str, Any]:
-    """``name=value`` pairs; a value that is JSON is read as such, any other is a text."""
-    import json
-
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, separator, text = pair.partition("=")
-        if not separator or not name:
-            raise InputError(option, pair, "is no name=value", f"write {option} name=value")
-        try:
-            found[name] = json.loads(text)
-        except ValueError:
-            found[name] = text
-    return found
 
 
 @jobs.command()
@@ -85,15 +69,17 @@ def submit(
     from hea_loop.formula import parse_composition
     from validators.atomistic.specification import CalculatorChoice, JobSpec
 
-    choice = CalculatorChoice(calculator, preset, _given(calculator_option or [], "--calculator-option"))
+    choice = CalculatorChoice(
+        calculator, preset, named_values(calculator_option or [], "--calculator-option")
+    )
     spec = JobSpec(
-        workflow, parse_composition(composition), atoms, seed, choice, _given(option or [], "--option")
+        workflow, parse_composition(composition), atoms, seed, choice, named_values(option or [], "--option")
     )
     with open_store(database_url) as store:
         where = runner_choice(
             store,
             runner,
-            _given(runner_option or [], "--runner-option"),
+            named_values(runner_option or [], "--runner-option"),
             folder=folder,
             wall_s=wall_limit,
             attempts=attempts,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["DatabaseUrl", "Json"]
+from hea_loop.errors import InputError
+
+__all__ = ["DatabaseUrl", "Json", "named_values"]
 
 DatabaseUrl = Annotated[
     str | None,
@@ -17,3 +21,17 @@ DatabaseUrl = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def named_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """``name=value`` pairs; a value that is JSON is read as such, any other is a text."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name:
+            raise InputError(option, pair, "is no name=value", f"write {option} name=value")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found

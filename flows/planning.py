@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import models
 from db.elasticity import elastic_data, packaged_elastic_data
 from db.jobs import FINAL, JobRequest, known_values, source_of
 from db.literature import training_compositions
+from db.reported_phases import reported_phases
 from flows.atomistic_request import check_atomistic
 from hea_loop.acquisition import Fidelity
 from hea_loop.alloy_table import AlloyTable, read_alloy_table
@@ -216,6 +217,21 @@ def _own_alloys(campaign: Campaign) -> AlloyTable:
     return table
 
 
+def _numbers() -> Select[tuple[str, str, float | None, str, float | None]]:
+    """Numbers that stand in the store: key of the material, and what a :class:`KnownValue` is made of."""
+    return (
+        select(
+            models.Material.key,
+            models.DataPoint.property,
+            models.DataPoint.value,
+            models.DataPoint.fidelity,
+            models.DataPoint.temperature_K,
+        )
+        .join(models.DataPoint, models.DataPoint.material_id == models.Material.id)
+        .where(models.DataPoint.superseded_by.is_(None), models.DataPoint.value.is_not(None))
+    )
+
+
 def _known_numbers(
     session: Session, compositions: Sequence[Composition], names: Sequence[str], own: AlloyTable
 ) -> dict[str, FloatArray]:
@@ -228,19 +244,10 @@ def _known_numbers(
     listed = [name for name in names if name in PROPERTIES]
     if listed:
         rows = session.execute(
-            select(
-                models.Material.key,
-                models.DataPoint.property,
-                models.DataPoint.value,
-                models.DataPoint.fidelity,
-                models.DataPoint.temperature_K,
-            )
-            .join(models.DataPoint, models.DataPoint.material_id == models.Material.id)
+            _numbers()
             .where(
                 models.DataPoint.property.in_(listed),
                 models.DataPoint.fidelity != "prediction",
-                models.DataPoint.superseded_by.is_(None),
-                models.DataPoint.value.is_not(None),
             )
             .order_by(models.Material.key, models.DataPoint.property, models.DataPoint.source)
         )
@@ -350,7 +357,11 @@ def next_validations(
     ended = {f.name: np.array([_asked(c, f.name, ended=True) for c in candidates]) for f in fidelities}
     at_work = {f.name: np.array([_asked(c, f.name, ended=False) for c in candidates]) for f in fidelities}
     surrogate = fit_surrogate(
-        campaign, campaign.design_space().elements, *known_answers(session, campaign), elasticity
+        campaign,
+        campaign.design_space().elements,
+        *known_answers(session, campaign),
+        elasticity,
+        reports=reported_phases(session, campaign.design_space().elements),
     )
     compositions = [Composition.from_key(c.material.key) for c in candidates]
     sent = choose_next_validations(
@@ -373,18 +384,9 @@ def known_answers(session: Session, campaign: Campaign) -> tuple[FloatArray, lis
     """
     elements = campaign.design_space().elements
     rows = session.execute(
-        select(
-            models.Material.key,
-            models.DataPoint.property,
-            models.DataPoint.value,
-            models.DataPoint.fidelity,
-            models.DataPoint.temperature_K,
-        )
-        .join(models.DataPoint, models.DataPoint.material_id == models.Material.id)
+        _numbers()
         .where(
             models.DataPoint.kind == "validation",
-            models.DataPoint.superseded_by.is_(None),
-            models.DataPoint.value.is_not(None),
             models.DataPoint.source.like(f"{source_of(calphad_request(campaign))}%"),
         )
         .order_by(models.Material.key, models.DataPoint.property, models.DataPoint.temperature_K)
