@@ -32,6 +32,7 @@ _LIKELY: Final = -0.02  # nor is a row with a probability of 98% moved
 _KNOWN: Final = 0.25  # a property is known well where its deviation is less than this share of the margin
 _WALL: Final = 0.9  # and may then be this share of the margin off
 _FAR: Final = 1e5  # standard deviations
+_HUGE: Final = 1e100
 _ON_BOUND: Final = 1e-9
 _HOLDS: Final = 3
 _AT_ONCE: Final = 256  # rows whose covariances with the data stay in the cache
@@ -88,8 +89,8 @@ def log_chance(
         Shape ``n``.
     """
     # an open side is a far one: the slope of the law at infinity is no number
-    below = ((low - mean) / deviation).clamp_min(-_FAR)
-    above = ((high - mean) / deviation).clamp_max(_FAR)
+    below = ((low.clamp(-_HUGE, _HUGE) - mean) / deviation).clamp_min(-_FAR)
+    above = ((high.clamp(-_HUGE, _HUGE) - mean) / deviation).clamp_max(_FAR)
     # the normal law is symmetric: intervals above the mean are mirrored, where the tail keeps its digits
     mirrored = below > 0
     below, above = torch.where(mirrored, -above, below), torch.where(mirrored, -below, above)
