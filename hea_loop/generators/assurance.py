@@ -4,8 +4,8 @@ A property model that learned from rows is sure near them and guesses elsewhere,
 is what is wanted most may miss it. The probability P that all properties hold within their margins (independent normal
 laws with the models' own deviations) says which do. Draws are moved to where P is greater
 (:mod:`hea_loop.generators.climbing`), and so are compositions near the known alloys and between them: the most
-probable of a few thousand for each condition, most of them as unlike each other as can be. Formulas have no uncertainty;
-where all properties are formulas nothing of this is needed.
+probable of many for each condition, most of them as unlike each other as can be. Formulas have no uncertainty; where
+all properties are formulas nothing of this is needed.
 """
 
 from __future__ import annotations
