@@ -90,7 +90,10 @@ def run(
         Path,
         typer.Option("--directory", help="Where inputs, logs and the result go; a second run goes on there."),
     ] = Path("dft-run"),
-    atoms: Annotated[int, typer.Option("--atoms", help="Atoms of an alloy's cell.")] = 8,
+    atoms: Annotated[
+        int | None,
+        typer.Option("--atoms", help="Atoms of an alloy's cell; default is the smallest that holds it."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the search for the cell.")] = 1,
     option: Annotated[
         list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the workflow.")
@@ -105,16 +108,18 @@ def run(
     from hea_loop.formula import parse_composition
     from validators.atomistic.engine import engine_for
     from validators.atomistic.qualification import run_qualified
-    from validators.atomistic.specification import CalculatorChoice, JobSpec
+    from validators.atomistic.specification import CalculatorChoice
+    from validators.atomistic.workflows import fitted_spec, require_runnable
     from validators.outcome import OutcomeStatus
 
     options = named_values(calculator_option or [], "--calculator-option")
     if accept_unqualified:
         options["accept_unqualified"] = True
     choice = CalculatorChoice(calculator, preset, options)
-    spec = JobSpec(
+    spec = fitted_spec(
         workflow, parse_composition(composition), atoms, seed, choice, named_values(option or [], "--option")
     )
+    require_runnable(spec)
     _require_directory(directory)
     engine = engine_for(choice, directory)
     began = time.perf_counter()
@@ -122,7 +127,8 @@ def run(
     def tell(label: str, done: int, expected: int) -> None:
         note(f"{time.perf_counter() - began:7.1f} s  {done} of {expected}: {label}")
 
-    note(engine.method)
+    cell = "primitive cell" if spec.is_pure else f"cell of {spec.atoms} atoms"
+    note(f"{engine.method} ({choice.kind}), {cell}")
     outcome = run_qualified(spec, engine, tell)
     result = {"job": spec.to_json(), "settings": engine.settings, **outcome.to_json()}
     _write_result(directory / "result.json", result)
