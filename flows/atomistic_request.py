@@ -38,6 +38,8 @@ def job_spec(validator: AtomisticValidator, composition: Composition) -> JobSpec
             dict(validator.options),
         )
     except InputError as error:
+        if error.field == "composition":
+            raise
         raise InputError(f"{FIELD}.{error.field}", error.value, error.problem, error.mend) from None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from in_process_cli import hea_loop
 from sqlalchemy import select
 
+from app.report import build_report
 from app.report.ladder import ladders
 from db import models
 from db.campaigns import (
@@ -93,7 +95,9 @@ def _calphad(job_id, solidus):
 
 def dft_answer(store, job, shear_modulus, density=None, status="converged"):
     directory = directory_of(store, job)
-    values = (OutcomeValue("shear_modulus", shear_modulus, 0.0, 3.0),) if status == "converged" else ()
+    made_by = {"calculator": {"name": "emt", "preset": "test", "kind": "potential"}}
+    value = OutcomeValue("shear_modulus", shear_modulus, 0.0, 3.0, made_by)
+    values = (value,) if status == "converged" else ()
     outcome = Outcome(OutcomeStatus(status), "a code", values, "" if values else "it did not converge")
     directory.publish(JobResult(directory.order().job_hash, outcome), directory.claim(LIMITS))
 
@@ -242,6 +246,25 @@ def test_the_values_of_a_candidate_are_those_of_its_own_campaigns_calculator(sto
     assert found[other].best("shear_modulus").fidelity == "prediction"
     (ladder,) = ladders(list(found.values()), ["shear_modulus"])
     assert ladder.rungs[0].values[2] == "60 ± 3"
+
+
+def test_what_a_potential_computed_is_called_by_its_name_and_never_dft(store, url):
+    owner, iteration = answered_by_calphad(store, campaign())
+    dispatch_atomistic.fn(iteration, 1, owner, url)
+    tend(store)
+    (one, formula), _ = outside(store)
+    dft_answer(store, one, 60.0)
+    tend(store)
+    with store.read() as session:
+        text = build_report(session, "small")
+    assert "From the potential emt" in text
+    assert "potential emt" in text
+    assert "DFT" not in text
+    job = hea_loop("jobs", "show", str(one), "--database-url", url).out
+    assert "elastic, emt test (potential)" in " ".join(job.split())
+    shown = hea_loop("show", formula, "--database-url", url).out
+    assert "potential emt" in shown
+    assert "dft" not in shown.split()
 
 
 @pytest.mark.parametrize(

@@ -233,11 +233,11 @@ def test_a_campaign_learns_from_its_own_calculator_and_preset_and_from_no_other(
         for spec, values in ((ours, [30.0, 31.0, 32.0]), (theirs, [33.0, 34.0, 35.0]), (none, [])):
             rows = elastic_data(session, own_sources(spec)).of("dft").rows
             assert [r.value for r in rows] == values
-        learned = {spec: elastic_model(session, spec) for spec in (ours, none)}
-    assert learned[ours].alloys["dft"] == 1
-    assert learned[none].alloys["dft"] == 0
+        learned, untaught = (elastic_model(session, spec) for spec in (ours, none))
+    assert learned.alloys["dft"] == 1
+    assert untaught.alloys["dft"] == 0
     x = np.array([ALLOY.fraction_vector(ELEMENTS)])
-    low, high = (learned[spec].means(x, ELEMENTS, (G,))[G][0] for spec in (ours, none))
+    low, high = (m.means(x, ELEMENTS, (G,))[G][0] for m in (learned, untaught))
     assert low < high - 5  # a level of its own, far below what the literature's level says
 
 
