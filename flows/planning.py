@@ -33,6 +33,7 @@ from hea_loop.properties import FIDELITIES, PROPERTIES
 from hea_loop.scoring import KnownValue, decisive_value, judge
 from hea_loop.surrogate import fit_surrogate
 from validators.calphad import CalphadSettings
+from validators.calphad.verdict import driving_forces_in
 
 __all__ = [
     "calphad_request",
@@ -387,6 +388,7 @@ def known_answers(session: Session, campaign: Campaign) -> tuple[FloatArray, lis
     elements = campaign.design_space().elements
     rows = session.execute(
         _numbers()
+        .add_columns(models.DataPoint.conditions)
         .where(
             models.DataPoint.kind == "validation",
             models.DataPoint.source.like(f"{source_of(calphad_request(campaign))}%"),
@@ -394,8 +396,9 @@ def known_answers(session: Session, campaign: Campaign) -> tuple[FloatArray, lis
         .order_by(models.Material.key, models.DataPoint.property, models.DataPoint.temperature_K)
     )
     values: dict[str, list[KnownValue]] = {}
-    for key, *value in rows:
+    for key, *value, conditions in rows:
         if set(Composition.from_key(key).elements) <= set(elements):
-            values.setdefault(key, []).append(KnownValue(*value))
+            forces = driving_forces_in((conditions or {}).get("detail", {}))
+            values.setdefault(key, []).append(KnownValue(*value, driving_forces=forces))
     fractions = [Composition.from_key(key).fraction_vector(elements) for key in values]
     return np.array(fractions).reshape(len(values), len(elements)), list(values.values())
