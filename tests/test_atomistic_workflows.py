@@ -9,6 +9,7 @@ import pytest
 from ase.calculators.emt import EMT
 from ase.units import GPa
 from cheap_codes import breaking, finnis_sinclair, lennard_jones, never_converging
+from finnis_sinclair import FinnisSinclair
 
 from hea_loop.errors import InputError
 from hea_loop.formula import parse_composition
@@ -43,6 +44,27 @@ PUBLISHED = {
     "Ta": (3.3058, 266.0, 161.2, 82.4),
     "W": (3.1652, 522.4, 204.4, 160.6),
 }
+
+
+# a0 (A) and cohesive energy (eV) of the same table
+COHESIVE = {
+    "V": (3.0399, 5.31),
+    "Nb": (3.3008, 7.57),
+    "Ta": (3.3058, 8.1),
+    "Mo": (3.1472, 6.82),
+    "W": (3.1652, 8.9),
+}
+
+
+@pytest.mark.parametrize("element", COHESIVE)
+def test_the_test_potential_has_its_published_cohesive_energy_and_no_pressure_at_its_lattice_parameter(
+    element,
+):
+    a, energy = COHESIVE[element]
+    crystal = primitive_cell(element, "bcc", a)
+    crystal.calc = FinnisSinclair()
+    assert -crystal.get_potential_energy() == pytest.approx(energy, abs=2e-5)
+    assert crystal.get_stress() / GPa == pytest.approx(np.zeros(6), abs=1e-3)
 
 
 @pytest.mark.parametrize("element", PUBLISHED)
