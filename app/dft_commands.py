@@ -34,7 +34,7 @@ CalculatorOptions = Annotated[
 def calculators(json: Json = False) -> None:
     """List the calculators, and whether each can run here."""
     from validators.atomistic.calculators import CALCULATORS, code_for
-    from validators.atomistic.specification import CalculatorChoice
+    from validators.atomistic.specification import CalculatorChoice, calculator_kind
 
     rows = []
     for name, what in CALCULATORS.items():
@@ -44,12 +44,14 @@ def calculators(json: Json = False) -> None:
                 state = code_for(CalculatorChoice(name)).method
             except InputError as error:
                 state = f"not here: {error.problem}; {error.mend}"
-        rows.append({"name": name, "what": what, "here": state})
+        rows.append({"name": name, "kind": calculator_kind(name), "what": what, "here": state})
     if json:
         print_json({"calculators": rows})
         return
     print_table(
-        "calculators", ["name!", "what it is", "here"], [(r["name"], r["what"], r["here"]) for r in rows]
+        "calculators",
+        ["name!", "kind!", "what it is", "here"],
+        [(r["name"], r["kind"], r["what"], r["here"]) for r in rows],
     )
 
 
@@ -107,7 +109,7 @@ def run(
     """Run one atomistic calculation here and now; exit code 1 where it gives no values."""
     from hea_loop.formula import parse_composition
     from validators.atomistic.engine import engine_for
-    from validators.atomistic.qualification import run_qualified
+    from validators.atomistic.qualification import require_qualified, run_qualified
     from validators.atomistic.specification import CalculatorChoice
     from validators.atomistic.workflows import fitted_spec, require_runnable
     from validators.outcome import OutcomeStatus
@@ -120,8 +122,9 @@ def run(
         workflow, parse_composition(composition), atoms, seed, choice, named_values(option or [], "--option")
     )
     require_runnable(spec)
-    _require_directory(directory)
     engine = engine_for(choice, directory)
+    require_qualified(spec, engine)
+    _require_directory(directory)
     began = time.perf_counter()
 
     def tell(label: str, done: int, expected: int) -> None:
@@ -140,12 +143,17 @@ def run(
         raise typer.Exit(1)
 
 
-def _require_directory(directory: Path) -> None:
+def _require_directory(directory: Path, field: str = "--directory") -> None:
+    """Make a directory and see that it can be written: before the calculation, not after it."""
+    from tempfile import TemporaryFile
+
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=directory):
+            pass
     except OSError as error:
         raise InputError(
-            "--directory", str(directory), f"cannot be made ({error.strerror})", "name another one"
+            field, str(directory), f"cannot be written ({error.strerror})", "name another one"
         ) from None
 
 
@@ -210,6 +218,7 @@ def qualify(
     json: Json = False,
 ) -> None:
     """Compute the pure bcc metals, compare with measurement, and keep the errors for later values."""
+    from validators.atomistic.calculators import code_for
     from validators.atomistic.qualification import METALS, own_folder
     from validators.atomistic.qualification import qualify as compute
     from validators.atomistic.specification import CalculatorChoice
@@ -217,7 +226,9 @@ def qualify(
     choice = CalculatorChoice(name, preset, named_values(calculator_option or [], "--calculator-option"))
     chosen = METALS if elements is None else tuple(elements.replace(",", "-").split("-"))
     folder = out if out is not None else own_folder()
+    code_for(choice)
     _require_directory(directory)
+    _require_directory(folder, "--out")
     began = time.perf_counter()
 
     def tell(metal: str, label: str, done: int, expected: int) -> None:

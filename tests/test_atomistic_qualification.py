@@ -322,3 +322,24 @@ def test_the_lists_of_calculators_and_presets_are_shown() -> None:
     assert [p["name"] for p in presets] == ["test", "screening", "production"]
     assert "screening" in hea_loop("dft", "presets").out
     assert "gpaw 2" in hea_loop("dft", "calculators").out
+
+
+@pytest.mark.parametrize("command", [("run", "Cu", "--calculator", "emt"), ("qualify", SPRINGS)])
+def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_computed(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for directory in ("/proc", str(tmp_path / "file")):
+        ended = hea_loop("dft", *command, "--directory", directory)
+        assert ended.code == 2
+        (line,) = ended.err.strip().splitlines()
+        assert line.startswith(f"error: --directory = '{directory}': cannot be written")
+    ended = hea_loop("dft", "qualify", SPRINGS, "--out", "/proc", "--directory", str(tmp_path / "run"))
+    assert ended.err.startswith("error: --out = '/proc': cannot be written")
+
+
+def test_a_calculator_that_cannot_run_leaves_no_directory_behind(tmp_path: Path) -> None:
+    for calculator in (SPRINGS, "abinit --calculator-option command=/nowhere"):
+        where = ("--calculator", *calculator.split(), "--directory", str(tmp_path / "run"))
+        assert hea_loop("dft", "run", "W", *where).code == 2
+    assert not (tmp_path / "run").exists()

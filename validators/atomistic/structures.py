@@ -111,11 +111,13 @@ class RoundedComposition:
             if n > atoms and rounded_composition(self.requested, n).is_within(bound)
         ]
         mend = f"use {larger[0]}" if larger else "ask for a composition that a cell can hold"
+        becomes = f"becomes {self.composition.formula} in {atoms} atoms"
+        if self.distance <= bound + 1e-12:
+            raise InputError("composition", self.requested.formula, f"{becomes}, which is no alloy", mend)
         raise InputError(
             "composition",
             self.requested.formula,
-            f"becomes {self.composition.formula} in {atoms} atoms, {self.distance:.3f} of its atoms exchanged; "
-            f"max_rounding is {bound:g}",
+            f"{becomes}, {self.distance:.3f} of its atoms exchanged; max_rounding is {bound:g}",
             f"{mend}, or allow more by the option max_rounding",
         )
 
