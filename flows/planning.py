@@ -14,7 +14,7 @@ from db.elasticity import elastic_data, packaged_elastic_data
 from db.jobs import FINAL, JobRequest, known_values, source_of
 from db.literature import training_compositions
 from db.reported_phases import reported_phases
-from flows.atomistic_request import check_atomistic
+from flows.atomistic_request import check_atomistic, own_sources
 from hea_loop.acquisition import Fidelity
 from hea_loop.alloy_table import AlloyTable, read_alloy_table
 from hea_loop.campaign import Campaign
@@ -122,9 +122,11 @@ FloatArray = NDArray[np.float64]
 def elastic_model(
     session: Session, campaign: Campaign, say: Callable[[str], None] | None = None
 ) -> ElasticModel | None:
-    """What predicts the campaign's elastic moduli, learned from all that the store has of them now.
+    """What predicts the campaign's elastic moduli, learned from what the store has of them now.
 
-    None where the campaign takes the linear combination. A model of the same data is fitted once and kept.
+    Of validators' values only those of the campaign's own atomistic configuration count: what another calculator or
+    preset gives is another level. None where the campaign takes the linear combination. A model of the same data
+    is fitted once and kept.
 
     Raises:
         InputError: The store has no first-principles alloy to learn from.
@@ -133,7 +135,7 @@ def elastic_model(
         return None
     from hea_loop.surrogates.kept_models import first_principles_model
 
-    return first_principles_model(elastic_data(session), say=say)
+    return first_principles_model(elastic_data(session, own_sources(campaign)), say=say)
 
 
 def packaged_elastic_model(
