@@ -77,13 +77,15 @@ def _judged(session: Session, name: str) -> dict[str, Any]:
     """What the targets asked for before the first iteration, and the same of what was found."""
     from dataclasses import asdict
 
+    from app.fidelity_names import atomistic_source
     from db.found import found_by_target
     from db.results import campaign_candidates, campaign_or_latest, rates_at
 
     row = campaign_or_latest(session, name)
     found = found_by_target(row.spec, campaign_candidates(session, name))
     dft = [asdict(rate) for rate in rates_at(session, name, "dft")]
-    return {"feasibility": row.feasibility, "found": found.to_json()} | ({"dft": dft} if dft else {})
+    atomistic = {"dft": dft, "dft_from": atomistic_source(row.spec)} if dft else {}
+    return {"feasibility": row.feasibility, "found": found.to_json()} | atomistic
 
 
 def _print_folded(text: str) -> None:
@@ -93,17 +95,17 @@ def _print_folded(text: str) -> None:
     print_text("\n".join(textwrap.wrap(text, 80)))
 
 
-def _print_dft(rates: Sequence[Mapping[str, Any]]) -> None:
+def _print_dft(source: str, rates: Sequence[Mapping[str, Any]]) -> None:
     for r in rates:
         rate = _rate(r["rate"], r["ci_low"], r["ci_high"])
         print_text(
-            f"first principles, iteration {r['iteration']}, {r['origin']}: {r['proposed']} sent, "
+            f"{source}, iteration {r['iteration']}, {r['origin']}: {r['proposed']} sent, "
             f"{r['validated']} answered, {r['hit']} hits, {rate}"
         )
 
 
 def _print_judged(judged: Mapping[str, Any]) -> None:
-    _print_dft(judged.get("dft", ()))
+    _print_dft(judged.get("dft_from", ""), judged.get("dft", ()))
     before, costliest = judged["feasibility"], judged["found"]["costliest"]
     if before is not None:
         _print_folded(f"judged {before['verdict']} before the first iteration: {before['reason']}")

@@ -34,7 +34,7 @@ CalculatorOptions = Annotated[
 def calculators(json: Json = False) -> None:
     """List the calculators, and whether each can run here."""
     from validators.atomistic.calculators import CALCULATORS, code_for
-    from validators.atomistic.specification import CalculatorChoice
+    from validators.atomistic.specification import CalculatorChoice, calculator_kind
 
     rows = []
     for name, what in CALCULATORS.items():
@@ -44,12 +44,14 @@ def calculators(json: Json = False) -> None:
                 state = code_for(CalculatorChoice(name)).method
             except InputError as error:
                 state = f"not here: {error.problem}; {error.mend}"
-        rows.append({"name": name, "what": what, "here": state})
+        rows.append({"name": name, "kind": calculator_kind(name), "what": what, "here": state})
     if json:
         print_json({"calculators": rows})
         return
     print_table(
-        "calculators", ["name!", "what it is", "here"], [(r["name"], r["what"], r["here"]) for r in rows]
+        "calculators",
+        ["name!", "kind!", "what it is", "here"],
+        [(r["name"], r["kind"], r["what"], r["here"]) for r in rows],
     )
 
 
@@ -90,7 +92,10 @@ def run(
         Path,
         typer.Option("--directory", help="Where inputs, logs and the result go; a second run goes on there."),
     ] = Path("dft-run"),
-    atoms: Annotated[int, typer.Option("--atoms", help="Atoms of an alloy's cell.")] = 8,
+    atoms: Annotated[
+        int | None,
+        typer.Option("--atoms", help="Atoms of an alloy's cell; default is the smallest that holds it."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the search for the cell.")] = 1,
     option: Annotated[
         list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the workflow.")
@@ -104,25 +109,29 @@ def run(
     """Run one atomistic calculation here and now; exit code 1 where it gives no values."""
     from hea_loop.formula import parse_composition
     from validators.atomistic.engine import engine_for
-    from validators.atomistic.qualification import run_qualified
-    from validators.atomistic.specification import CalculatorChoice, JobSpec
+    from validators.atomistic.qualification import require_qualified, run_qualified
+    from validators.atomistic.specification import CalculatorChoice
+    from validators.atomistic.workflows import fitted_spec, require_runnable
     from validators.outcome import OutcomeStatus
 
     options = named_values(calculator_option or [], "--calculator-option")
     if accept_unqualified:
         options["accept_unqualified"] = True
     choice = CalculatorChoice(calculator, preset, options)
-    spec = JobSpec(
+    spec = fitted_spec(
         workflow, parse_composition(composition), atoms, seed, choice, named_values(option or [], "--option")
     )
-    _require_directory(directory)
+    require_runnable(spec)
     engine = engine_for(choice, directory)
+    require_qualified(spec, engine)
+    _require_directory(directory)
     began = time.perf_counter()
 
     def tell(label: str, done: int, expected: int) -> None:
         note(f"{time.perf_counter() - began:7.1f} s  {done} of {expected}: {label}")
 
-    note(engine.method)
+    cell = "primitive cell" if spec.is_pure else f"cell of {spec.atoms} atoms"
+    note(f"{engine.method} ({choice.kind}), {cell}")
     outcome = run_qualified(spec, engine, tell)
     result = {"job": spec.to_json(), "settings": engine.settings, **outcome.to_json()}
     _write_result(directory / "result.json", result)
@@ -134,12 +143,17 @@ def run(
         raise typer.Exit(1)
 
 
-def _require_directory(directory: Path) -> None:
+def _require_directory(directory: Path, field: str = "--directory") -> None:
+    """Make a directory and see that it can be written: before the calculation, not after it."""
+    from tempfile import TemporaryFile
+
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=directory):
+            pass
     except OSError as error:
         raise InputError(
-            "--directory", str(directory), f"cannot be made ({error.strerror})", "name another one"
+            field, str(directory), f"cannot be written ({error.strerror})", "name another one"
         ) from None
 
 
@@ -204,6 +218,7 @@ def qualify(
     json: Json = False,
 ) -> None:
     """Compute the pure bcc metals, compare with measurement, and keep the errors for later values."""
+    from validators.atomistic.calculators import code_for
     from validators.atomistic.qualification import METALS, own_folder
     from validators.atomistic.qualification import qualify as compute
     from validators.atomistic.specification import CalculatorChoice
@@ -211,7 +226,9 @@ def qualify(
     choice = CalculatorChoice(name, preset, named_values(calculator_option or [], "--calculator-option"))
     chosen = METALS if elements is None else tuple(elements.replace(",", "-").split("-"))
     folder = out if out is not None else own_folder()
+    code_for(choice)
     _require_directory(directory)
+    _require_directory(folder, "--out")
     began = time.perf_counter()
 
     def tell(metal: str, label: str, done: int, expected: int) -> None:

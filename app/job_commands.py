@@ -36,7 +36,10 @@ def submit(
     workflow: Annotated[str, typer.Option("--workflow", help="What is computed.")] = "elastic",
     calculator: Annotated[str, typer.Option("--calculator", help="What computes it.")] = "gpaw",
     preset: Annotated[str, typer.Option("--preset", help="test, screening or production.")] = "screening",
-    atoms: Annotated[int, typer.Option("--atoms", help="Atoms of an alloy's cell.")] = 8,
+    atoms: Annotated[
+        int | None,
+        typer.Option("--atoms", help="Atoms of an alloy's cell; default is the smallest that holds it."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the search for the cell.")] = 1,
     option: Annotated[
         list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the workflow.")
@@ -67,14 +70,16 @@ def submit(
     from db.store import open_store
     from flows.tending import runner_choice, submit_material, tend
     from hea_loop.formula import parse_composition
-    from validators.atomistic.specification import CalculatorChoice, JobSpec
+    from validators.atomistic.specification import CalculatorChoice
+    from validators.atomistic.workflows import fitted_spec, require_runnable
 
     choice = CalculatorChoice(
         calculator, preset, named_values(calculator_option or [], "--calculator-option")
     )
-    spec = JobSpec(
+    spec = fitted_spec(
         workflow, parse_composition(composition), atoms, seed, choice, named_values(option or [], "--option")
     )
+    require_runnable(spec)
     with open_store(database_url) as store:
         where = runner_choice(
             store,
@@ -295,7 +300,10 @@ def _what(row: JobRow) -> str:
     workflow, calculator = row.configuration.get("workflow"), row.configuration.get("calculator")
     if not isinstance(calculator, dict):
         return row.validator
-    return f"{workflow}, {calculator.get('name')} {calculator.get('preset')}"
+    from validators.atomistic.specification import calculator_kind
+
+    name = str(calculator.get("name"))
+    return f"{workflow}, {name} {calculator.get('preset')} ({calculator_kind(name)})"
 
 
 def _plain(value: object) -> str:

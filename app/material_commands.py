@@ -46,6 +46,13 @@ def _fact_json(fact: Fact) -> dict[str, Any]:
     }
 
 
+def _rung(fact: Fact) -> str:
+    """The rung of the ladder; what a potential computed is not called dft."""
+    from app.fidelity_names import shown_fidelity
+
+    return shown_fidelity(fact) if fact.fidelity == "dft" else fact.fidelity
+
+
 _QUALIFIED: Mapping[str, str] = {"at least": "≥ ", "estimated": "~ ", "doubtful": "? "}
 
 
@@ -96,7 +103,7 @@ def _print_facts(found: MaterialFacts) -> None:
                     number(f.sigma) if f.sigma is not None else "",
                     f.unit,
                     number(f.temperature_K) if f.temperature_K is not None else "",
-                    f.fidelity if f.fidelity != kind else "",
+                    _rung(f) if f.fidelity != kind else "",
                     _conditions(f) if published else f.method,
                     f.doi,
                 )

@@ -29,6 +29,7 @@ from hea_loop.selection import improved_candidates, number_at_random, predicted_
 from hea_loop.surrogate import fit_surrogate
 from hea_loop.surrogates.reported_phases import PhaseReport, is_single_phase_bcc
 from validators.calphad import validate_many
+from validators.calphad.verdict import driving_forces_in
 from validators.outcome import OutcomeStatus
 
 __all__ = ["Turn", "main", "measure"]
@@ -85,7 +86,10 @@ def measure(campaign: Campaign, *, seed: int, iterations: int, pool: int | None 
         for i, outcome in enumerate(validate_many(chosen, settings)):
             if outcome.status is not OutcomeStatus.CONVERGED:
                 continue
-            found = [KnownValue(v.property, v.value, "calphad", v.temperature_K) for v in outcome.values]
+            found = [
+                KnownValue(v.property, v.value, "calphad", v.temperature_K, driving_forces_in(v.detail))
+                for v in outcome.values
+            ]
             answers[chosen[i].key] = found
             own = [KnownValue(n, float(predicted[n][i]), "prediction") for n in names]
             validated += 1

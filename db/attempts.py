@@ -248,29 +248,26 @@ def add_material_job(
 
 
 def add_candidate_jobs(
-    session: Session, candidate_ids: Sequence[int], request: JobRequest, runner: RunnerChoice, left: int
+    session: Session, requests: Mapping[int, JobRequest], runner: RunnerChoice, left: int
 ) -> list[int]:
     """Jobs on candidates, best first, as many as are left of the budget; who has one gets no second.
 
     Args:
         session: The transaction.
-        candidate_ids: In the order in which they are to be served.
-        request: What is asked.
+        requests: Candidate to what is asked about it, in the order in which they are to be served.
         runner: Where it runs.
         left: Most jobs to make.
 
     Returns:
         The ids of the new jobs.
     """
-    has_one = set(
-        session.scalars(
-            select(models.Job.candidate_id).where(
-                models.Job.candidate_id.in_(candidate_ids),
-                models.Job.validator == request.validator,
-                models.Job.configuration_hash == request.configuration_hash,
-            )
+    known = session.execute(
+        select(models.Job.candidate_id, models.Job.validator, models.Job.configuration_hash).where(
+            models.Job.candidate_id.in_(requests)
         )
     )
+    have = {(candidate, validator, digest) for candidate, validator, digest in known}
+    new = [(c, r) for c, r in requests.items() if (c, r.validator, r.configuration_hash) not in have]
     made = [
         models.Job(
             candidate_id=candidate,
@@ -280,7 +277,7 @@ def add_candidate_jobs(
             configuration_hash=request.configuration_hash,
             runner=runner.to_json() | {"allowed": runner.attempts},
         )
-        for candidate in [c for c in candidate_ids if c not in has_one][: max(0, left)]
+        for candidate, request in new[: max(0, left)]
     ]
     session.add_all(made)
     session.flush()

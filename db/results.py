@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.jobs import source_of
 from db.material_facts import Fact, fact_of
 from db.models import Campaign, Candidate, DataPoint, Decision, HitRate, Iteration, Job, Material, Model
 from db.objectives import campaign_objectives
@@ -457,6 +458,13 @@ def campaign_candidates(session: Session, name: str | None) -> list[CandidateRes
         select(DataPoint).where(DataPoint.material_id.in_(ours)).order_by(DataPoint.id)
     ):
         facts[point.material_id].append(fact_of(point))
+    own: dict[int, tuple[str, ...]] = defaultdict(tuple)
+    jobs = (
+        select(Job).join(Job.candidate).join(Candidate.iteration).where(Iteration.campaign_id == campaign.id)
+    )
+    for job in session.scalars(jobs):
+        if job.candidate_id is not None:
+            own[job.candidate_id] += (source_of(job),)
     elasticity = campaign.spec.get("elasticity", "linear-combination")
     for found in facts.values():
         # of two predictions of a property the campaign's kind comes first, and of these the newest, as it is judged
@@ -475,10 +483,21 @@ def campaign_candidates(session: Session, name: str | None) -> list[CandidateRes
             hit=c.hit,
             fidelity=c.fidelity,
             reason=c.reason,
-            facts=tuple(facts[c.material_id]),
+            facts=_as_judged(facts[c.material_id], own[c.id]),
         )
         for c, number, key in rows
     ]
+
+
+def _as_judged(facts: Sequence[Fact], own: tuple[str, ...]) -> tuple[Fact, ...]:
+    """The facts of a candidate's material as its campaign judges: what its own validators gave comes first.
+
+    Atomistic values of another configuration, which somebody else asked for, judge nothing here and are left out.
+    """
+    kept = [
+        f for f in facts if f.source.startswith(own) or not (f.kind == "validation" and f.fidelity == "dft")
+    ]
+    return tuple(sorted(kept, key=lambda f: not f.source.startswith(own)))
 
 
 def job_failures(session: Session, name: str | None) -> list[JobFailure]:

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from db import models
 from db.attempts import RunnerChoice, add_candidate_jobs
 from db.campaigns import jobs_created, require_owner, specification
+from db.jobs import JobRequest
 from db.store import Store
 from flows.atomistic_request import FIELD, atomistic_request, job_spec
 from flows.planning import elastic_model, next_validations
@@ -28,6 +29,7 @@ from hea_loop.campaign import AtomisticValidator, Campaign
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 from validators.atomistic.specification import WORKFLOWS
+from validators.atomistic.workflows import require_runnable
 
 __all__ = ["collect_jobs", "dispatch_atomistic", "look_after_jobs"]
 
@@ -66,19 +68,18 @@ def dispatch_atomistic(iteration_id: int, number: int, owner: str, database_url:
         if left <= 0:
             return 0
         ranked = _ranked(session, campaign, iteration_id, validator, left)
-    request = atomistic_request(campaign, validator)
     with store.write() as session:
         require_owner(session, campaign_id, owner)
         left = validator.budget - jobs_created(session, campaign_id, "atomistic")
-        return len(add_candidate_jobs(session, ranked, request, _choice(store, validator), left))
+        return len(add_candidate_jobs(session, ranked, _choice(store, validator), left))
 
 
 def _ranked(
     session: Any, campaign: Campaign, iteration_id: int, validator: AtomisticValidator, left: int
-) -> list[int]:
+) -> dict[int, JobRequest]:
     """Candidates for the budget: as the choice across fidelities has them, then the other hits by rank.
 
-    Only those that CALPHAD answered, and only approved ones where the campaign says so.
+    Only those that CALPHAD answered, and only approved ones where the campaign says so; each with its job.
     """
     rows = session.execute(
         select(models.Candidate.id, models.Candidate.hit)
@@ -91,7 +92,7 @@ def _ranked(
         )
         rows = [row for row in rows if row.id in approved]
     if not rows:
-        return []
+        return {}
     calphad = (*campaign.verdicts, *campaign.questions())
     cost = 1.0 if campaign.validators.calphad is None else campaign.validators.calphad.cost
     fidelities = [
@@ -110,23 +111,16 @@ def _ranked(
         .where(models.Candidate.id.in_(ranked))
     )
     compositions = {number: Composition.from_key(key) for number, key in keys}
-    refused = {c: text for c in ranked if (text := _refusal(validator, compositions[c]))}
-    for text in refused.values():
-        message = f"no atomistic job: {text}"
-        get_logger("hea_loop").warning(message)
-        emit(ProgressEvent(campaign.name, 0, campaign.iterations, "collecting", message=message))
-    return [c for c in ranked if c not in refused]
-
-
-def _refusal(validator: AtomisticValidator, composition: Composition) -> str:
-    """Why the cell cannot stand for a composition; empty where it can. The budget is not for what is refused."""
-    from validators.atomistic.workflows.running import require_runnable
-
-    try:
-        require_runnable(job_spec(validator, composition))
-    except InputError as error:
-        return str(error)
-    return ""
+    requests = {}
+    for candidate in ranked:
+        try:
+            require_runnable(job_spec(validator, compositions[candidate]))
+            requests[candidate] = atomistic_request(validator, compositions[candidate])
+        except InputError as error:  # no cell can stand for it: the budget is not for what cannot be computed
+            message = f"no atomistic job: {error}"
+            get_logger("hea_loop").warning(message)
+            emit(ProgressEvent(campaign.name, 0, campaign.iterations, "collecting", message=message))
+    return requests
 
 
 def look_after_jobs(store: Store, campaign: Campaign) -> Tended | None:

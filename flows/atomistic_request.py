@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
-from db.jobs import JobRequest
+from db.jobs import JobRequest, source_of
 from hea_loop.campaign import AtomisticValidator, Campaign
 from hea_loop.composition import RESOLUTION, Composition
 from hea_loop.errors import InputError
 from validators.atomistic.runners import check_runner
-from validators.atomistic.specification import CalculatorChoice, JobSpec
+from validators.atomistic.specification import CELL_SIZES, CalculatorChoice, JobSpec
+from validators.atomistic.workflows import fitted_spec
 
-__all__ = ["FIELD", "atomistic_request", "check_atomistic", "job_spec"]
+__all__ = ["FIELD", "atomistic_request", "check_atomistic", "job_spec", "own_sources"]
 
 FIELD: Final = "validators.atomistic"
 
@@ -20,13 +22,14 @@ def job_spec(validator: AtomisticValidator, composition: Composition) -> JobSpec
     """What a campaign asks of the atomistic validator about one composition.
 
     Raises:
-        InputError: A part of it cannot be asked, by its field in the campaign file.
+        InputError: A part of it cannot be asked, by its field in the campaign file; or the campaign states no number
+            of atoms and no cell holds the composition.
     """
     options = dict(validator.calculator_options)
     if validator.accept_unqualified:
         options["accept_unqualified"] = True
     try:
-        return JobSpec(
+        return fitted_spec(
             validator.workflow,
             composition,
             validator.atoms,
@@ -35,6 +38,8 @@ def job_spec(validator: AtomisticValidator, composition: Composition) -> JobSpec
             dict(validator.options),
         )
     except InputError as error:
+        if error.field == "composition":
+            raise
         raise InputError(f"{FIELD}.{error.field}", error.value, error.problem, error.mend) from None
 
 
@@ -58,9 +63,29 @@ def check_atomistic(campaign: Campaign) -> None:
         )
 
 
-def atomistic_request(campaign: Campaign, validator: AtomisticValidator) -> JobRequest:
-    """The job that every chosen candidate of the campaign gets."""
-    spec = _example(campaign, validator)
+def atomistic_request(validator: AtomisticValidator, composition: Composition) -> JobRequest:
+    """The job that a candidate of this composition gets.
+
+    Raises:
+        InputError: As :func:`job_spec`.
+    """
+    return _request(validator, job_spec(validator, composition))
+
+
+def own_sources(campaign: Campaign) -> tuple[str, ...]:
+    """What the sources of the values begin with that the campaign's own atomistic configuration gives.
+
+    One for each size of cell that its candidates may get; none where it asks for no atomistic values.
+    """
+    validator = campaign.validators.atomistic
+    if validator is None:
+        return ()
+    example = _example(campaign, validator)
+    sizes = CELL_SIZES[example.lattice] if validator.atoms is None else (example.atoms,)
+    return tuple(source_of(_request(validator, replace(example, atoms=n))) for n in sizes)
+
+
+def _request(validator: AtomisticValidator, spec: JobSpec) -> JobRequest:
     return JobRequest(
         validator="atomistic",
         fidelity="dft",
@@ -71,5 +96,5 @@ def atomistic_request(campaign: Campaign, validator: AtomisticValidator) -> JobR
 
 
 def _example(campaign: Campaign, validator: AtomisticValidator) -> JobSpec:
-    """The job of one element of the palette: the configuration does not depend on the composition."""
+    """The job of one element of the palette: of the configuration only the atoms may depend on the composition."""
     return job_spec(validator, Composition.from_key(f"{campaign.design_space().elements[0]}:{RESOLUTION}"))

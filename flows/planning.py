@@ -14,7 +14,7 @@ from db.elasticity import elastic_data, packaged_elastic_data
 from db.jobs import FINAL, JobRequest, known_values, source_of
 from db.literature import training_compositions
 from db.reported_phases import reported_phases
-from flows.atomistic_request import check_atomistic
+from flows.atomistic_request import check_atomistic, own_sources
 from hea_loop.acquisition import Fidelity
 from hea_loop.alloy_table import AlloyTable, read_alloy_table
 from hea_loop.campaign import Campaign
@@ -33,6 +33,7 @@ from hea_loop.properties import FIDELITIES, PROPERTIES
 from hea_loop.scoring import KnownValue, decisive_value, judge
 from hea_loop.surrogate import fit_surrogate
 from validators.calphad import CalphadSettings
+from validators.calphad.verdict import driving_forces_in
 
 __all__ = [
     "calphad_request",
@@ -121,9 +122,11 @@ FloatArray = NDArray[np.float64]
 def elastic_model(
     session: Session, campaign: Campaign, say: Callable[[str], None] | None = None
 ) -> ElasticModel | None:
-    """What predicts the campaign's elastic moduli, learned from all that the store has of them now.
+    """What predicts the campaign's elastic moduli, learned from what the store has of them now.
 
-    None where the campaign takes the linear combination. A model of the same data is fitted once and kept.
+    Of validators' values only those of the campaign's own atomistic configuration count: what another calculator or
+    preset gives is another level. None where the campaign takes the linear combination. A model of the same data
+    is fitted once and kept.
 
     Raises:
         InputError: The store has no first-principles alloy to learn from.
@@ -132,7 +135,7 @@ def elastic_model(
         return None
     from hea_loop.surrogates.kept_models import first_principles_model
 
-    return first_principles_model(elastic_data(session), say=say)
+    return first_principles_model(elastic_data(session, own_sources(campaign)), say=say)
 
 
 def packaged_elastic_model(
@@ -385,6 +388,7 @@ def known_answers(session: Session, campaign: Campaign) -> tuple[FloatArray, lis
     elements = campaign.design_space().elements
     rows = session.execute(
         _numbers()
+        .add_columns(models.DataPoint.conditions)
         .where(
             models.DataPoint.kind == "validation",
             models.DataPoint.source.like(f"{source_of(calphad_request(campaign))}%"),
@@ -392,8 +396,9 @@ def known_answers(session: Session, campaign: Campaign) -> tuple[FloatArray, lis
         .order_by(models.Material.key, models.DataPoint.property, models.DataPoint.temperature_K)
     )
     values: dict[str, list[KnownValue]] = {}
-    for key, *value in rows:
+    for key, *value, conditions in rows:
         if set(Composition.from_key(key).elements) <= set(elements):
-            values.setdefault(key, []).append(KnownValue(*value))
+            forces = driving_forces_in((conditions or {}).get("detail", {}))
+            values.setdefault(key, []).append(KnownValue(*value, driving_forces=forces))
     fractions = [Composition.from_key(key).fraction_vector(elements) for key in values]
     return np.array(fractions).reshape(len(values), len(elements)), list(values.values())

@@ -196,8 +196,9 @@ class AtomisticValidator(_Part):
     """What is computed, as in ``hea-loop dft``."""
     options: dict[str, Any] = {}
     """Options of the workflow."""
-    atoms: Annotated[Count, Field(ge=1)] = 8
-    """Atoms of an alloy's cell."""
+    atoms: Annotated[Count, Field(ge=1)] | None = None
+    """Atoms of an alloy's cell; null takes, for each alloy, the smallest cell that holds it within
+    ``options.max_rounding``."""
     seed: Annotated[Count, Field(ge=0, lt=2**32)] = 1
     """Of the search for the cell."""
     cost: Annotated[Number, Field(gt=0)] = 100.0

@@ -7,8 +7,8 @@ Judged is what is known of a material, each property by its value of the highest
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Final, Literal
 
@@ -50,12 +50,15 @@ class KnownValue:
         value: In the property's canonical unit; 1 or 0 for a verdict.
         fidelity: Rung of the ladder.
         temperature_K: Temperature it holds at, None where there is none.
+        driving_forces: Of a verdict on phases, where whoever answered it said so: J per mole of atoms by which each
+            competing phase lies below the tangent plane of the alloy. No part of what makes two values equal.
     """
 
     property: str
     value: float
     fidelity: str
     temperature_K: float | None = None
+    driving_forces: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if self.fidelity not in FIDELITIES:

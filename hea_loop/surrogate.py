@@ -6,9 +6,11 @@ deviations scaled so that 95% of the answers, each left out in turn, lie where i
 has to hold at several temperatures: a Gaussian process on how many of them hold, so that an alloy that misses
 one temperature of four tells more than a bare no; the probability of a yes at all of them is the mass beyond
 the threshold between "all" and "all but one" (classification by regression on the latent value: Rasmussen and
-Williams, Gaussian Processes for Machine Learning, 2006, section 6.5, ISBN 026218253X). The processes are those
-of :mod:`hea_loop.surrogates.composition_gp`, which see the electrons per atom and the size mismatch beside the
-atomic fractions.
+Williams, Gaussian Processes for Machine Learning, 2006, section 6.5, ISBN 026218253X). As soon as there are fifteen
+equilibria that state the driving force of every phase, a bcc verdict is learned from these instead
+(:mod:`hea_loop.surrogates.phase_competition`). The processes are those of
+:mod:`hea_loop.surrogates.composition_gp`, which see the electrons per atom and the size mismatch beside the atomic
+fractions.
 
 Before anything is known the answers are the prior: a bcc verdict as published phases of alloys nearby let expect
 (:mod:`hea_loop.surrogates.reported_phases`; probability 0.5 without any), the solidus and the other temperatures of
@@ -32,6 +34,7 @@ from hea_loop.elements import element_vector
 from hea_loop.errors import InputError
 from hea_loop.prediction import predict_array
 from hea_loop.scoring import KnownValue, decisive_value
+from hea_loop.surrogates.phase_competition import PhaseAnswer, PhaseCompetition
 from hea_loop.surrogates.reported_phases import PhaseReport, ReportedPhases, link
 
 __all__ = ["MOST_ANSWERS", "Estimate", "Surrogate", "fit_surrogate"]
@@ -118,6 +121,14 @@ class _YesNo:
     process: Any
     doubt: float = 1.0  # by what the latent value's distance from zero is divided; see _doubt
 
+    def probability(self, fractions: Array) -> Array:
+        if self.process is None or len(fractions) == 0:
+            return np.full(len(fractions), 0.5)
+        if isinstance(self.process, PhaseCompetition):
+            return self.process.probability(fractions)
+        mean, sigma = self.process.predict(fractions)
+        return np.asarray(norm.cdf(mean / (self.doubt * sigma)), dtype=float)
+
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
@@ -195,14 +206,8 @@ class Surrogate:
 
     def verdict_probability(self, fractions: Array) -> dict[str, Array]:
         """Probability of each verdict to hold at all its temperatures, ``n`` numbers each."""
-        rows, out = _checked(fractions, self.elements), {}
-        for model in self.verdicts:
-            if model.process is None or len(rows) == 0:
-                out[model.name] = np.full(len(rows), 0.5)
-                continue
-            mean, sigma = model.process.predict(rows)
-            out[model.name] = np.asarray(norm.cdf(mean / (model.doubt * sigma)), dtype=float)
-        return out
+        rows = _checked(fractions, self.elements)
+        return {model.name: model.probability(rows) for model in self.verdicts}
 
     def condition_on_pending(self, fractions: Array) -> Surrogate:
         """Take in compositions that validators are still at work on, without their answers.
@@ -346,18 +351,22 @@ def _fit_verdict(
     reported: ReportedPhases | None,
 ) -> _YesNo:
     listed = len(verdict.temperatures_K)
-    rows, latent = [], []
+    rows, latent, equilibria = [], [], []
     for i, values in enumerate(answers):
-        found = [decisive_value(values, name, t) for t in verdict.temperatures_K]
-        held = [value.value >= 0.5 for value in found if value is not None]
+        decisive = [decisive_value(values, name, t) for t in verdict.temperatures_K]
+        found = [value for value in decisive if value is not None]
+        held = [value.value >= 0.5 for value in found]
         # a missing temperature leaves the whole open, unless another one has failed already
         if not held or (all(held) and len(held) < listed):
             continue
         rows.append(i)
         # zero lies midway between "all" and "all but one"
         latent.append((sum(held) - (listed - 0.5)) / (0.5 * listed))
+        equilibria.append([PhaseAnswer(v.value >= 0.5, v.driving_forces) for v in found])
     if not rows:
         return _YesNo(name, verdict, reported)
+    if len(rows) >= _FEWEST_TO_TUNE and all(a.driving_forces for row in equilibria for a in row):
+        return _YesNo(name, verdict, PhaseCompetition.fit(elements, fractions[rows], equilibria))
     from hea_loop.surrogates.composition_gp import CompositionGP
 
     process = CompositionGP.fit(

@@ -1,9 +1,14 @@
 """A cheap potential of bcc metals for tests: Finnis and Sinclair, Philos. Mag. A 50 (1984) 45.
 
 doi 10.1080/01418618408244210, Tables 1 and 2, erratum Philos. Mag. A 53 (1986) 161. It reproduces the lattice
-parameters and elastic constants that it was fitted to, which are measured ones: an answer that our workflows do
-not know. Pairs of unlike elements: mean of the pair potentials and geometric mean of the density terms; good for
-tests of machinery only.
+parameters, cohesive energies and elastic constants that it was fitted to, which are measured ones: an answer that
+our workflows do not know. The numbers were compared, digit by digit, with three independent public
+implementations (in Julia, in Fortran for GMIN, in MATLAB for MD++); a wrong digit in any of them would move the
+cohesive energy off the published one or the lattice parameter out of equilibrium, which a test looks at.
+Ackland and Thetford, Philos. Mag. A 56 (1987) 15, doi 10.1080/01418618708204464, keep these parameters and add
+repulsion below the distance of nearest neighbours (W: 2.7411 of 2.7411 angstrom), which is left out here.
+Pairs of unlike elements: mean of the pair potentials and geometric mean of the density terms; good for tests of
+machinery only.
 """
 
 from __future__ import annotations

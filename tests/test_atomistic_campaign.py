@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import pytest
+from in_process_cli import hea_loop
 from sqlalchemy import select
 
+from app.report import build_report
+from app.report.ladder import ladders
 from db import models
-from db.campaigns import NewCandidate, begin_iteration, claim, register, save_candidates, save_model
-from db.jobs import FinishedJob, claim_jobs, dispatch, finish_jobs, open_jobs
+from db.campaigns import (
+    NewCandidate,
+    begin_iteration,
+    claim,
+    jobs_created,
+    register,
+    save_candidates,
+    save_model,
+)
+from db.jobs import FinishedJob, claim_jobs, dispatch, finish_jobs, open_jobs, source_of
+from db.materials import NewDataPoint, add_data_points
 from db.ownership import new_owner
 from db.results import campaign_candidates, rates_at
 from db.scores import history, score_iteration
 from db.store import open_store
 from flows.atomistic import dispatch_atomistic
+from flows.atomistic_request import own_sources
 from flows.planning import calphad_request, check_campaign
 from flows.progress import listening
 from flows.stores import close_stores
@@ -82,7 +95,9 @@ def _calphad(job_id, solidus):
 
 def dft_answer(store, job, shear_modulus, density=None, status="converged"):
     directory = directory_of(store, job)
-    values = (OutcomeValue("shear_modulus", shear_modulus, 0.0, 3.0),) if status == "converged" else ()
+    made_by = {"calculator": {"name": "emt", "preset": "test", "kind": "potential"}}
+    value = OutcomeValue("shear_modulus", shear_modulus, 0.0, 3.0, made_by)
+    values = (value,) if status == "converged" else ()
     outcome = Outcome(OutcomeStatus(status), "a code", values, "" if values else "it did not converge")
     directory.publish(JobResult(directory.order().job_hash, outcome), directory.claim(LIMITS))
 
@@ -93,6 +108,10 @@ def outside(store):
             select(models.Job).where(models.Job.validator == "atomistic").order_by(models.Job.id)
         )
         return [(j.id, j.candidate.material.formula) for j in rows]
+
+
+def spec_id(session):
+    return session.scalars(select(models.Campaign.id)).one()
 
 
 def candidates(store):
@@ -163,12 +182,89 @@ def test_only_approved_candidates_are_sent_where_the_campaign_says_so(store, url
     assert [formula for _, formula in outside(store)] == [hit.composition.formula]
 
 
-def test_an_alloy_that_the_cell_cannot_stand_for_is_left_out_and_said(store, url):
-    owner, iteration = answered_by_calphad(store, campaign(options={"max_rounding": 0.01}))
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"atoms": 8, "options": {"max_rounding": 0.01}}, "in 8 atoms, 0.083 of its atoms exchanged"),
+        ({"options": {"max_rounding": 0.0}}, "fits no bcc cell of 8, 16, 54 atoms within max_rounding 0;"),
+    ],
+)
+def test_an_alloy_that_no_cell_stands_for_is_left_out_and_said_and_costs_no_budget(store, url, changes, says):
+    spec = campaign(**changes)
+    owner, iteration = answered_by_calphad(store, spec)
     said = []
     with listening(said.append):
         assert dispatch_atomistic.fn(iteration, 1, owner, url) == 0
-    assert any("of its atoms exchanged; max_rounding is 0.01" in event.message for event in said)
+    (line,) = {event.message for event in said if "MoNbTa" in event.message}
+    assert line.startswith("no atomistic job: composition = 'MoNbTa': ")
+    assert says in line
+    assert "or allow more by the option max_rounding" in line
+    with store.read() as session:
+        assert jobs_created(session, spec_id(session), "atomistic") == 0
+
+
+@pytest.mark.parametrize(("stated", "bound", "atoms"), [(None, 0.1, 8), (None, 0.01, 54), (54, 0.1, 54)])
+def test_an_alloy_gets_the_smallest_cell_that_holds_it_unless_the_campaign_states_one(
+    store, url, stated, bound, atoms
+):
+    spec = campaign(options={"max_rounding": bound}, **({} if stated is None else {"atoms": stated}))
+    owner, iteration = answered_by_calphad(store, spec)
+    assert dispatch_atomistic.fn(iteration, 1, owner, url) == 2
+    assert dispatch_atomistic.fn(iteration, 1, owner, url) == 0
+    tend(store)
+    with store.read() as session:
+        jobs = session.scalars(select(models.Job).where(models.Job.validator == "atomistic")).all()
+        assert [job.configuration["atoms"] for job in jobs] == [atoms, atoms]
+        assert {source_of(job) for job in jobs} <= set(own_sources(spec))
+    (one, _), _ = outside(store)
+    assert directory_of(store, one).order().spec["atoms"] == atoms
+
+
+def test_the_values_of_a_candidate_are_those_of_its_own_campaigns_calculator(store, url):
+    owner, iteration = answered_by_calphad(store, campaign())
+    dispatch_atomistic.fn(iteration, 1, owner, url)
+    tend(store)
+    (one, formula), (_, other) = outside(store)
+    dft_answer(store, one, 60.0)
+    tend(store)
+    foreign = [
+        NewDataPoint(
+            parse_composition(f),
+            "shear_modulus",
+            "validation",
+            "dft",
+            "another preset",
+            "atomistic:ffff000011112222:0K",
+            value=140.0,
+        )
+        for f in (formula, other)
+    ]
+    with store.write() as session:
+        add_data_points(session, foreign)
+    found = candidates(store)
+    assert (found[formula].hit, found[formula].best("shear_modulus").value) == (True, 60.0)
+    assert found[other].best("shear_modulus").fidelity == "prediction"
+    (ladder,) = ladders(list(found.values()), ["shear_modulus"])
+    assert ladder.rungs[0].values[2] == "60 ± 3"
+
+
+def test_what_a_potential_computed_is_called_by_its_name_and_never_dft(store, url):
+    owner, iteration = answered_by_calphad(store, campaign())
+    dispatch_atomistic.fn(iteration, 1, owner, url)
+    tend(store)
+    (one, formula), _ = outside(store)
+    dft_answer(store, one, 60.0)
+    tend(store)
+    with store.read() as session:
+        text = build_report(session, "small")
+    assert "From the potential emt" in text
+    assert "potential emt" in text
+    assert "DFT" not in text
+    job = hea_loop("jobs", "show", str(one), "--database-url", url).out
+    assert "elastic, emt test (potential)" in " ".join(job.split())
+    shown = hea_loop("show", formula, "--database-url", url).out
+    assert "potential emt" in shown
+    assert "dft" not in shown.split()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -145,6 +146,17 @@ def test_a_missing_executable_fails_with_the_mend(tmp_path, monkeypatch):
     assert outcome.status == "failed"
     assert "abinit" in outcome.message
     assert "make dft" in outcome.message
+
+
+def test_a_python_without_the_packages_fails_with_the_mend_and_the_worker_says_so_too(tmp_path):
+    (tmp_path / "ase.py").write_text("raise ModuleNotFoundError('no ase', name='ase')")
+    directory = directory_for(tmp_path, spec("emt"))
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    with worker(directory, env=where) as process:
+        _, said = process.communicate(timeout=60)
+    message = json.loads(directory.result_file.read_text())["outcome"]["message"]
+    assert message.startswith(f"the package ase is not there for {sys.executable}: install hea-loop")
+    assert said.decode() == f"failed: {message}\n"
 
 
 def test_a_calculation_that_hangs_is_ended_at_its_wall_limit_with_all_it_started(tmp_path):

@@ -49,7 +49,7 @@ def outcome() -> Outcome:
     values = (
         OutcomeValue("shear_modulus", 100.0, 0.0, 3.0),
         OutcomeValue("lattice_parameter", 3.2, 0.0),
-        OutcomeValue("fracture_toughness_rice", 2.0, 0.0),
+        OutcomeValue("fracture_toughness_rice", 2.0, 0.0, 0.02),
         OutcomeValue("formation_energy", -0.1, 0.0, 0.01),
     )
     return Outcome(OutcomeStatus.CONVERGED, "code 1.0", values)
@@ -98,9 +98,24 @@ def test_later_values_carry_the_error_as_uncertainty() -> None:
     rms = found.error("shear_modulus").rms
     assert values["shear_modulus"].sigma == pytest.approx((3.0**2 + rms**2) ** 0.5)
     assert values["shear_modulus"].detail["qualification"]["refused"] is False
-    assert values["fracture_toughness_rice"].sigma == pytest.approx(0.5 * 0.1 * 2.0)
+    toughness = values["fracture_toughness_rice"]
+    assert toughness.sigma == pytest.approx(((0.5 * 0.1 * 2.0) ** 2 + 0.02**2) ** 0.5)
+    assert "stacking-fault energy, which is not known" in toughness.detail["sigma_lacks"]
     assert values["formation_energy"].sigma == 0.01
-    assert "no measured reference" in values["formation_energy"].detail["qualification"]
+    assert "not compared with measurement" in values["formation_energy"].detail["qualification"]
+
+
+def test_a_sigma_that_the_workflow_does_not_know_stays_unknown() -> None:
+    unknown = Outcome(OutcomeStatus.CONVERGED, "code", (OutcomeValue("shear_modulus", 100.0, 0.0),))
+    (alloy,) = judged(unknown, scaled(1.1)).values
+    assert alloy.sigma is None
+    assert alloy.detail["qualification"]["relative_error"] == pytest.approx(0.1)
+    # of one element nothing is rounded and no cell scatters
+    (metal,) = judged(unknown, scaled(1.1), pure=True).values
+    assert metal.sigma == scaled(1.1).error("shear_modulus").rms
+    for found in (None, Qualification("code", "test", "", {}, {})):
+        (kept,) = judged(unknown, found, accepted=True, pure=True).values
+        assert kept.sigma is None
 
 
 def test_a_refused_property_is_left_out_with_what_depends_on_it_and_the_rest_says_so() -> None:
@@ -211,6 +226,17 @@ def test_a_job_with_a_calculator_that_is_not_qualified_does_not_begin(tmp_path: 
         JobSpec("elastic", parse_composition("W"), 8, 0, insisted), engine_for(insisted, tmp_path / "other")
     ).values
     assert all(v.detail["qualification"] == "none: the user insisted" for v in values)
+    made_by = {"name": SPRINGS, "preset": "test", "kind": "potential"}
+    assert all(v.detail["calculator"] == made_by for v in values)
+
+
+def test_only_the_four_codes_of_density_functional_theory_count_as_first_principles() -> None:
+    kinds = {name: CalculatorChoice(name, "test").kind for name in ("gpaw", "abinit", "espresso", "vasp")}
+    assert set(kinds.values()) == {"first-principles"}
+    potential = CalculatorChoice("mace.calculators:MACECalculator", "test")
+    assert (potential.kind, CalculatorChoice("emt", "test").kind) == ("potential", "potential")
+    spec = JobSpec("elastic", parse_composition("W"), 8, 0, potential)
+    assert spec.method("MACE 0.3").startswith("potential: MACE 0.3, preset test; elastic/1")
 
 
 def test_a_soft_calculator_loses_the_properties_that_it_is_refused_for_and_no_others(tmp_path: Path) -> None:
@@ -296,3 +322,24 @@ def test_the_lists_of_calculators_and_presets_are_shown() -> None:
     assert [p["name"] for p in presets] == ["test", "screening", "production"]
     assert "screening" in hea_loop("dft", "presets").out
     assert "gpaw 2" in hea_loop("dft", "calculators").out
+
+
+@pytest.mark.parametrize("command", [("run", "Cu", "--calculator", "emt"), ("qualify", SPRINGS)])
+def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_computed(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for directory in ("/proc", str(tmp_path / "file")):
+        ended = hea_loop("dft", *command, "--directory", directory)
+        assert ended.code == 2
+        (line,) = ended.err.strip().splitlines()
+        assert line.startswith(f"error: --directory = '{directory}': cannot be written")
+    ended = hea_loop("dft", "qualify", SPRINGS, "--out", "/proc", "--directory", str(tmp_path / "run"))
+    assert ended.err.startswith("error: --out = '/proc': cannot be written")
+
+
+def test_a_calculator_that_cannot_run_leaves_no_directory_behind(tmp_path: Path) -> None:
+    for calculator in (SPRINGS, "abinit --calculator-option command=/nowhere"):
+        where = ("--calculator", *calculator.split(), "--directory", str(tmp_path / "run"))
+        assert hea_loop("dft", "run", "W", *where).code == 2
+    assert not (tmp_path / "run").exists()

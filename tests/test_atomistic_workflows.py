@@ -9,6 +9,7 @@ import pytest
 from ase.calculators.emt import EMT
 from ase.units import GPa
 from cheap_codes import breaking, finnis_sinclair, lennard_jones, never_converging
+from finnis_sinclair import FinnisSinclair
 
 from hea_loop.errors import InputError
 from hea_loop.formula import parse_composition
@@ -16,7 +17,7 @@ from hea_loop.prediction import rice_toughness
 from validators.atomistic.engine import engine_for
 from validators.atomistic.specification import WORKFLOWS, CalculatorChoice, JobSpec
 from validators.atomistic.structures import primitive_cell
-from validators.atomistic.workflows import require_runnable, run_workflow
+from validators.atomistic.workflows import fitted_spec, require_runnable, run_workflow
 from validators.atomistic.workflows.calculation import Calculation
 from validators.atomistic.workflows.formation_energy import _reference
 from validators.outcome import OutcomeStatus
@@ -43,6 +44,27 @@ PUBLISHED = {
     "Ta": (3.3058, 266.0, 161.2, 82.4),
     "W": (3.1652, 522.4, 204.4, 160.6),
 }
+
+
+# a0 (A) and cohesive energy (eV) of the same table
+COHESIVE = {
+    "V": (3.0399, 5.31),
+    "Nb": (3.3008, 7.57),
+    "Ta": (3.3058, 8.1),
+    "Mo": (3.1472, 6.82),
+    "W": (3.1652, 8.9),
+}
+
+
+@pytest.mark.parametrize("element", COHESIVE)
+def test_the_test_potential_has_its_published_cohesive_energy_and_no_pressure_at_its_lattice_parameter(
+    element,
+):
+    a, energy = COHESIVE[element]
+    crystal = primitive_cell(element, "bcc", a)
+    crystal.calc = FinnisSinclair()
+    assert -crystal.get_potential_energy() == pytest.approx(energy, abs=2e-5)
+    assert crystal.get_stress() / GPa == pytest.approx(np.zeros(6), abs=1e-3)
 
 
 @pytest.mark.parametrize("element", PUBLISHED)
@@ -142,7 +164,21 @@ def test_an_alloy_that_does_not_fit_is_refused_before_anything_runs(tmp_path):
         require_runnable(job("formation-energy", "Nb3Si"))
     with pytest.raises(InputError, match="in 24 atoms"):
         require_runnable(job("rice", "Nb98.1W1.9", atoms=54, max_rounding=0.01))
+    with pytest.raises(InputError, match="use the option columns: 4, or allow more"):
+        require_runnable(job("rice", "Nb97.9W2.1", atoms=54, max_rounding=0.005))
     assert engine.computed == 0
+
+
+def test_a_job_without_a_stated_size_gets_the_smallest_cell_that_holds_its_alloy():
+    def atoms(formula, stated=None, **options):
+        return fitted_spec("elastic", parse_composition(formula), stated, 0, FS, options).atoms
+
+    assert (atoms("NbTaVW"), atoms("HfNbTaTiZr"), atoms("W97Ta3"), atoms("W")) == (8, 16, 54, 8)
+    assert atoms("HfNbTaTiZr", max_rounding=0.15) == 8
+    assert atoms("CuNiPdPtAu", lattice="fcc") == 32
+    assert atoms("HfNbTaTiZr", stated=8) == 8
+    with pytest.raises(InputError, match=r"fits no bcc cell of 8, 16, 54 atoms within max_rounding 0\.001; "):
+        atoms("Nb47Ti22Si16Mo15", max_rounding=0.001)
 
 
 @pytest.mark.parametrize("formula", ["Cu", "Au"])

@@ -25,7 +25,8 @@ from db.ownership import new_owner
 from db.results import campaign_candidates
 from db.scores import score_iteration
 from db.store import open_store
-from flows.planning import check_campaign, next_validations, training_data
+from flows.atomistic_request import own_sources
+from flows.planning import check_campaign, elastic_model, next_validations, training_data
 from hea_loop import parse_composition
 from hea_loop.acquisition import Fidelity
 from hea_loop.campaign import Campaign, parse_campaign
@@ -40,7 +41,7 @@ from hea_loop.scoring import KnownValue, judge
 from hea_loop.selection import improved_candidates
 from hea_loop.selection import select as select_candidates
 from hea_loop.surrogate import fit_surrogate
-from tests.elastic_models import ELEMENTS, small_elastic_model
+from tests.elastic_models import ELEMENTS, small_elastic_data, small_elastic_model
 
 G, K = "shear_modulus", "fracture_toughness_rice"
 ALLOY = parse_composition("MoNbTiV")
@@ -210,6 +211,34 @@ def test_the_store_teaches_what_is_measured_or_computed_and_never_a_prediction(s
         ("experiment", 52.0),
         ("experiment", 130.0),
     ]
+
+
+def test_a_campaign_learns_from_its_own_calculator_and_preset_and_from_no_other(store):
+    asked = {"budget": 2, "calculator": "emt", "preset": "test"}
+    ours = campaign(validators={"calphad": {"budget": 100}, "atomistic": asked})
+    theirs = campaign(validators={"calphad": {"budget": 100}, "atomistic": asked | {"preset": "screening"}})
+    none = campaign()
+    literature = [
+        NewDataPoint(r.composition, r.property, "literature", "dft", "EMTO", "a table", value=r.value)
+        for r in small_elastic_data().rows
+    ]
+    computed = [
+        NewDataPoint(ALLOY, G, "validation", "dft", "EMT", f"{source}:0K", value=30.0 + n)
+        for n, source in enumerate((*own_sources(ours), *own_sources(theirs)))
+    ]
+    with store.write() as session:
+        add_data_points(session, [*literature, *computed])
+    with store.read() as session:
+        # one source for each size of cell: 8, 16 and 54 atoms
+        for spec, values in ((ours, [30.0, 31.0, 32.0]), (theirs, [33.0, 34.0, 35.0]), (none, [])):
+            rows = elastic_data(session, own_sources(spec)).of("dft").rows
+            assert [r.value for r in rows] == values
+        learned, untaught = (elastic_model(session, spec) for spec in (ours, none))
+    assert learned.alloys["dft"] == 1
+    assert untaught.alloys["dft"] == 0
+    x = np.array([ALLOY.fraction_vector(ELEMENTS)])
+    low, high = (m.means(x, ELEMENTS, (G,))[G][0] for m in (learned, untaught))
+    assert low < high - 5  # a level of its own, far below what the literature's level says
 
 
 def test_stored_values_carry_their_doubt_their_method_and_the_hash_of_the_data():

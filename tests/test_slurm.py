@@ -253,6 +253,7 @@ def test_a_campaigns_jobs_go_through_the_scheduler_and_their_answers_into_its_re
     assert sum(r["validated"] for r in state["dft"]) == 2
     hea_loop_json(tmp_path, "report", "--out", tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
-    assert "From first principles" in text
+    assert "From the potential ase.calculators.lj:LennardJones" in text
+    assert "DFT" not in text
     assert "none: the user insisted" in text
     assert "bulk modulus" in text

@@ -15,12 +15,13 @@ from typing import Any, Final
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
+from app.fidelity_names import atomistic_source, shown_fidelities, shown_fidelity
 from app.output import number
 from app.report.drawings import Drawing, draw_all, interval_of
 from app.report.ladder import ladders
-from app.report.names import FIDELITY_NAMES, shown_name, shown_unit
+from app.report.names import shown_name, shown_unit
 from db.found import found_by_target
-from db.material_facts import LiteratureIndex, Neighbour, phases_at_temperatures
+from db.material_facts import Fact, LiteratureIndex, Neighbour, phases_at_temperatures
 from db.models import Campaign
 from db.results import (
     CampaignResults,
@@ -101,26 +102,27 @@ def _breakable(formula: str) -> Markup:
 
 def _judged(
     spec: dict[str, Any], candidates: Sequence[CandidateResult], name: str
-) -> tuple[set[str], float | None]:
-    """Fidelities that judged a property, and the share of hits expected inside with their uncertainty."""
+) -> tuple[list[Fact], float | None]:
+    """The values that judged a property, and the share of hits expected inside with their uncertainty."""
     validated = [(c, c.best(name)) for c in candidates if c.state == "validated"]
-    fidelities = {fact.fidelity for _, fact in validated if fact is not None}
     interval = interval_of(spec, name)
     chances = [
         probability_inside(interval.low, interval.high, fact.value, fact.sigma)
         for c, fact in validated
         if c.hit and fact is not None and fact.value is not None and fact.sigma is not None
     ]
-    return fidelities, sum(chances) / len(chances) if chances else None
+    return [fact for _, fact in validated if fact is not None], sum(chances) / len(
+        chances
+    ) if chances else None
 
 
 def _asked(spec: dict[str, Any], candidates: Sequence[CandidateResult]) -> list[_Asked]:
     """Targets and verdicts in words, and what judged them."""
 
     def row(name: str, wanted: str) -> _Asked:
-        fidelities, inside = _judged(spec, candidates, name)
-        judged_by = ", ".join(label for f, label in FIDELITY_NAMES.items() if f in fidelities)
-        return _Asked(shown_name(name), wanted, judged_by, inside, fidelities == {"prediction"})
+        facts, inside = _judged(spec, candidates, name)
+        predicted = {f.fidelity for f in facts} == {"prediction"}
+        return _Asked(shown_name(name), wanted, shown_fidelities(facts), inside, predicted)
 
     rows = []
     for name, target in (spec.get("targets") or {}).items():
@@ -148,7 +150,7 @@ def _cell(candidate: CandidateResult, name: str) -> _Cell | None:
     text = number(fact.value)
     if fact.sigma is not None:
         text += f" ± {number(fact.sigma, 2)}"
-    return _Cell(text, FIDELITY_NAMES.get(fact.fidelity, fact.fidelity))
+    return _Cell(text, shown_fidelity(fact))
 
 
 def _phases(candidate: CandidateResult) -> tuple[tuple[str, str], ...]:
@@ -359,6 +361,7 @@ def build_report(session: Session, name: str | None) -> str:
         any_miss=any(not row.candidate.hit for row in best),
         misses=_misses(candidates),
         ladders=ladders(candidates, targets),
+        atomistic=atomistic_source(campaign.spec),
         dft_rates=rates_at(session, campaign.name, "dft"),
         failures=failures[:_FAILURES],
         failure_counts=Counter(f.state for f in failures),

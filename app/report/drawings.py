@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from markupsafe import Markup
 
+from app.fidelity_names import shown_fidelities
 from app.report.inline_svg import inline_svg
-from app.report.names import FIDELITY_NAMES, shown_name, shown_unit
+from app.report.names import shown_name, shown_unit
+from db.material_facts import Fact
 from db.results import CampaignResults, CandidateResult, TrainingRecord
 from hea_loop.figures.campaign import (
     CompositionPanel,
@@ -79,9 +81,9 @@ def _hit_rates(results: CampaignResults) -> list[Drawing]:
     return [_drawing(hit_rate_figure([r.iteration for r in rows], shares), "rates", caption)]
 
 
-def _axis_label(name: str, fidelities: set[str]) -> str:
+def _axis_label(name: str, facts: Iterable[Fact]) -> str:
     unit = shown_unit(name)
-    labels = ", ".join(label for fidelity, label in FIDELITY_NAMES.items() if fidelity in fidelities)
+    labels = shown_fidelities(facts)
     return f"{shown_name(name)} / {unit} ({labels})" if unit else f"{shown_name(name)} ({labels})"
 
 
@@ -111,8 +113,8 @@ def _targets(spec: dict[str, Any], candidates: Sequence[CandidateResult]) -> lis
             _column([y.value for _, _, y in points]),
             hit=[bool(c.hit) for c, _, _ in points],
             origin=[c.origin for c, _, _ in points],
-            x_label=_axis_label(x_name, {x.fidelity for _, x, _ in points}),
-            y_label=_axis_label(y_name, {y.fidelity for _, _, y in points}),
+            x_label=_axis_label(x_name, [x for _, x, _ in points]),
+            y_label=_axis_label(y_name, [y for _, _, y in points]),
             x_target=interval_of(spec, x_name),
             y_target=interval_of(spec, y_name),
         )

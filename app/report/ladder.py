@@ -1,4 +1,4 @@
-"""What is known at each fidelity of the candidates that a first-principles calculation was made of."""
+"""What is known at each fidelity of the candidates that an atomistic calculation was made of."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Rung:
     Attributes:
         name: The property in words, with the temperature where it has one.
         unit: As a reader writes it.
-        values: Predicted, by CALPHAD, from first principles.
-        said: What the first-principles value says of the calculator's own error; empty where there is none.
+        values: Predicted, by CALPHAD, by the atomistic calculator.
+        said: What the last says of the calculator's own error; empty where there is nothing to say.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Ladder:
 
 
 def ladders(candidates: Sequence[CandidateResult], targets: Sequence[str]) -> list[Ladder]:
-    """The candidates with values from first principles, each with what it was asked and what was computed.
+    """The candidates with atomistic values, each with what it was asked and what was computed.
 
     Args:
         candidates: Of a campaign.
@@ -76,7 +76,7 @@ def _rung(name: str, temperature_K: float | None, facts: Sequence[Fact]) -> Rung
         if not found:
             values.append(None)
             continue
-        fact = found[-1]
+        fact = found[0]  # the one that judged the candidate comes first
         sigma = fact.sigma
         error = "" if sigma is None else f" ± {number(sigma, 2)}"
         values.append(f"{number(fact.value)}{error}")

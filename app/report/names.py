@@ -1,4 +1,4 @@
-"""Properties, units and fidelities as the report shows them to a reader."""
+"""Properties and units as the report shows them to a reader."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from typing import Final
 
 from hea_loop.properties import PROPERTIES
 
-__all__ = ["FIDELITY_NAMES", "shown_name", "shown_unit"]
-
-FIDELITY_NAMES: Final = {
-    "prediction": "predicted",
-    "calphad": "CALPHAD",
-    "dft": "DFT",
-    "experiment": "measured",
-}
-"""In the order of the ladder; a prediction is never shown without saying so."""
+__all__ = ["shown_name", "shown_unit"]
 
 _NAMES: Final = {
     "shear_modulus": "shear modulus G",

@@ -49,6 +49,11 @@ def _in_words(error: Exception, directory: Path) -> str:
     """One line; the whole traceback is in the log."""
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return f"no room left to write in {directory} ({error.strerror})"
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"the package {error.name} is not there for {sys.executable}: install hea-loop with the calculator for it, "
+            "or name another Python by the runner's option python, and retry the job"
+        )
     text = " ".join(str(error).split())[:500]
     return text if isinstance(error, HeaLoopError) else f"{type(error).__name__}: {text}"
 

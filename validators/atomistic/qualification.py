@@ -374,7 +374,12 @@ def _is_refused(found: Qualification, name: str) -> bool:
 
 
 def judged(
-    outcome: Outcome, found: Qualification | None, *, accepted: bool = False, only_for_tests: bool = False
+    outcome: Outcome,
+    found: Qualification | None,
+    *,
+    accepted: bool = False,
+    only_for_tests: bool = False,
+    pure: bool = False,
 ) -> Outcome:
     """An outcome whose values carry the calculator's own error, without those it is refused for.
 
@@ -383,10 +388,13 @@ def judged(
         found: The calculator's qualification, if it has one.
         accepted: Whether the user insists on values that are refused, or on a calculator without qualification.
         only_for_tests: Whether the calculator is for tests of the machinery.
+        pure: Whether it is of one element: nothing is rounded and no cell scatters, so that where the workflow
+            states no sigma the calculator's error is all there is.
 
     Returns:
         The outcome with ``sigma`` grown by the root mean square error of the qualification and ``qualification``
-        in each detail; failed, if nothing is left.
+        in each detail; failed, if nothing is left. A sigma that the workflow does not know stays unknown: the
+        error of the qualification alone would be too small, and stands in the detail.
     """
     if outcome.status is not OutcomeStatus.CONVERGED:
         return outcome
@@ -396,7 +404,8 @@ def judged(
         if error is not None and error.refused and not accepted:
             refused[value.property] = error.reason()
             continue
-        kept.append(_carrying(value, found, error, only_for_tests=only_for_tests))
+        own = 0.0 if value.sigma is None and pure else value.sigma
+        kept.append(_carrying(value, own, found, error, only_for_tests=only_for_tests))
     if not kept:
         said = "; ".join(f"{name} refused: {why}" for name, why in refused.items())
         return Outcome(OutcomeStatus.FAILED, outcome.method, message=said, wall_s=outcome.wall_s)
@@ -406,20 +415,31 @@ def judged(
 
 
 def _carrying(
-    value: OutcomeValue, found: Qualification | None, error: PropertyError | None, *, only_for_tests: bool
+    value: OutcomeValue,
+    own: float | None,
+    found: Qualification | None,
+    error: PropertyError | None,
+    *,
+    only_for_tests: bool,
 ) -> OutcomeValue:
+    """A value with what the qualification says of it; ``own`` is the workflow's part of sigma, None if unknown."""
     if found is None:
         said = "none: the calculator is for tests only" if only_for_tests else "none: the user insisted"
         return replace(value, detail={**value.detail, "qualification": said})
     if error is None:
-        said = "no measured reference for this property; the calculator's error in it is not known"
+        said = "not compared with measurement; the calculator's error in this property is not known"
         return replace(value, detail={**value.detail, "qualification": said})
     detail = {**value.detail, "qualification": error.to_json()}
-    if error.metals == 0:
+    depends = value.property in _DEPENDS
+    if depends:
+        detail["sigma_lacks"] = (
+            "the calculator's error in the unstable stacking-fault energy, which is not known"
+        )
+    if error.metals == 0 or own is None:
         return replace(value, detail=detail)
-    # K goes with the root of G: half of G's relative error; that of E_USF is not known
-    own = 0.5 * error.relative * abs(value.value) if value.property in _DEPENDS else error.rms
-    return replace(value, sigma=math.hypot(value.sigma or 0.0, own), detail=detail)
+    # K goes with the root of G: half of G's relative error
+    added = 0.5 * error.relative * abs(value.value) if depends else error.rms
+    return replace(value, sigma=math.hypot(own, added), detail=detail)
 
 
 def run_qualified(
@@ -427,16 +447,22 @@ def run_qualified(
 ) -> Outcome:
     """Run a job with a calculator that is qualified, and let its values carry what that is worth.
 
+    Each value's detail names the calculator and its kind (:attr:`CalculatorChoice.kind`): the fidelity in the
+    store is ``dft`` for whatever computes atoms.
+
     Raises:
         InputError: The calculator is not qualified (see :func:`require_qualified`), or the job cannot be run.
     """
     from validators.atomistic.workflows.running import run_workflow
 
     found = require_qualified(spec, engine)
-    outcome = run_workflow(spec, engine, progress)
-    return judged(
-        outcome,
+    outcome = judged(
+        run_workflow(spec, engine, progress),
         found,
         accepted=bool(spec.calculator.options.get(ACCEPT, False)),
         only_for_tests=engine.code.only_for_tests,
+        pure=spec.is_pure,
     )
+    made_by = {"name": spec.calculator.name, "preset": spec.calculator.preset, "kind": spec.calculator.kind}
+    values = (replace(v, detail={**v.detail, "calculator": made_by}) for v in outcome.values)
+    return replace(outcome, values=tuple(values))

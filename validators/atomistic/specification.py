@@ -19,7 +19,16 @@ from typing import Any, Final
 from hea_loop.composition import Composition
 from hea_loop.errors import InputError
 
-__all__ = ["CELL_SIZES", "PRESETS", "WORKFLOWS", "CalculatorChoice", "JobSpec", "Option", "Workflow"]
+__all__ = [
+    "CELL_SIZES",
+    "PRESETS",
+    "WORKFLOWS",
+    "CalculatorChoice",
+    "JobSpec",
+    "Option",
+    "Workflow",
+    "calculator_kind",
+]
 
 PRESETS: Final = ("test", "screening", "production")
 """Names of the presets of k-point density, cut-off and smearing, in ascending accuracy."""
@@ -212,6 +221,18 @@ def _plain(value: object, name: str) -> dict[str, Any]:
     return copied
 
 
+_FIRST_PRINCIPLES: Final = ("gpaw", "abinit", "espresso", "vasp")
+
+
+def calculator_kind(name: str) -> str:
+    """``first-principles`` for the four codes of density-functional theory, ``potential`` for all else.
+
+    A class of the user's (``module:Class``) counts as a potential: nothing here can tell what it computes, and a
+    machine-learned potential that is called DFT is the worse mistake.
+    """
+    return "first-principles" if name in _FIRST_PRINCIPLES else "potential"
+
+
 @dataclass(frozen=True, slots=True)
 class CalculatorChoice:
     """Which calculator, at which preset, with which options of its own.
@@ -240,6 +261,11 @@ class CalculatorChoice:
         if self.preset not in PRESETS:
             raise InputError("preset", self.preset, "is not known", f"use {', '.join(PRESETS)}")
         object.__setattr__(self, "options", _plain(self.options, "calculator.options"))
+
+    @property
+    def kind(self) -> str:
+        """See :func:`calculator_kind`."""
+        return calculator_kind(self.name)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -384,12 +410,15 @@ class JobSpec:
     def method(self, version: str) -> str:
         """The method of a data point: ``gpaw 25.7.0, PBE 350 eV, screening; elastic/1, bcc 8 atoms``.
 
+        That of a potential begins with the word.
+
         Args:
             version: The engine's own text: the code with its version and what else names its settings.
         """
         cell = "primitive cell" if self.is_pure else f"{self.atoms} atoms, seed {self.seed}"
         workflow = f"{self.workflow}/{WORKFLOWS[self.workflow].version}"
-        return f"{version}, preset {self.calculator.preset}; {workflow}, {self.lattice} {cell}"
+        kind = "potential: " if self.calculator.kind == "potential" else ""
+        return f"{kind}{version}, preset {self.calculator.preset}; {workflow}, {self.lattice} {cell}"
 
 
 def _table(data: object, name: str, allowed: set[str]) -> dict[str, Any]:

@@ -91,27 +91,33 @@ class RoundedComposition:
             "elements_lost": sorted(set(self.requested.elements) - set(self.counts)),
         }
 
-    def require_within(self, bound: float, lattice: str = "bcc") -> None:
+    def require_within(self, bound: float, others: Mapping[int, str] | None = None) -> None:
         """Refuse a cell that is of another alloy.
 
+        Args:
+            bound: Largest allowed distance, as the option ``max_rounding``.
+            others: Other numbers of atoms that one may ask for, smallest first, each with how to say so; the mend
+                names the first that would do.
+
         Raises:
-            InputError: The distance is larger than the bound, or one element is left of several; the mend names
-                a cell that is near enough.
+            InputError: The distance is larger than the bound, or one element is left of several.
         """
         if self.is_within(bound):
             return
         atoms = sum(self.counts.values())
         larger = [
-            n
-            for n in CELL_SIZES[lattice]
+            said
+            for n, said in (others or {}).items()
             if n > atoms and rounded_composition(self.requested, n).is_within(bound)
         ]
-        mend = f"use {larger[0]} atoms" if larger else "ask for a composition that the cell can hold"
+        mend = f"use {larger[0]}" if larger else "ask for a composition that a cell can hold"
+        becomes = f"becomes {self.composition.formula} in {atoms} atoms"
+        if self.distance <= bound + 1e-12:
+            raise InputError("composition", self.requested.formula, f"{becomes}, which is no alloy", mend)
         raise InputError(
             "composition",
             self.requested.formula,
-            f"becomes {self.composition.formula} in {atoms} atoms, {self.distance:.3f} of its atoms exchanged; "
-            f"max_rounding is {bound:g}",
+            f"{becomes}, {self.distance:.3f} of its atoms exchanged; max_rounding is {bound:g}",
             f"{mend}, or allow more by the option max_rounding",
         )
 

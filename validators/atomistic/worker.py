@@ -109,13 +109,16 @@ def _write(directory: JobDirectory, result: JobResult, claim: Claim) -> int:
         try:
             directory.publish(short, claim)
         except OSError:
-            _complain(f"{directory.path}: the result cannot be written: {error.strerror}")
+            _say_in_log(f"{directory.path}: the result cannot be written: {error.strerror}")
             directory.release(claim)
             return _NOT_WRITTEN
+        result = short
+    values = f"{len(result.outcome.values)} values"
+    _say_in_log(f"{result.outcome.status.value}: {result.outcome.message or values}")
     return 0
 
 
-def _complain(text: str) -> None:
+def _say_in_log(text: str) -> None:
     with suppress(OSError):  # the log may lie on the disk that is full
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
@@ -305,7 +308,7 @@ def main(arguments: list[str] | None = None) -> int:
         if slot is not None:
             slot.close()
     except HeaLoopError as error:
-        _complain(f"error: {error}")
+        _say_in_log(f"error: {error}")
         return 2
     except _Asked:
         return _ENDED_BY_SIGNAL

@@ -7,7 +7,7 @@ minimises with pycalphad, from its own samplings and from what screening found.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -28,7 +28,7 @@ from validators.calphad.screening import (
 from validators.calphad.screening.system import is_liquid
 from validators.outcome import OutcomeStatus
 
-__all__ = ["StabilityVerdict", "Tier", "confirm", "confirm_at", "screen_verdicts"]
+__all__ = ["StabilityVerdict", "Tier", "confirm", "confirm_at", "driving_forces_in", "screen_verdicts"]
 
 Tier = Literal["screen", "confirm"]
 
@@ -100,6 +100,16 @@ class StabilityVerdict:
             "single_phase_window_computed": self.window_computed,
             "remark": self.remark,
         }
+
+
+def driving_forces_in(detail: Mapping[str, Any]) -> dict[str, float]:
+    """Driving forces by phase, J per mole of atoms, as :meth:`StabilityVerdict.detail` writes them; none if it did not.
+
+    Args:
+        detail: Of an outcome's value.
+    """
+    written = detail.get("driving_forces_J_per_mol") or {}
+    return {name: float(force) for name, force in written.items() if force is not None}
 
 
 def _coarse(force: float | None) -> float | None:

@@ -31,8 +31,8 @@ class ExportRunner:
             f'exec {shlex.quote(self._python)} -m validators.atomistic.worker "$PWD"\n'
         )
         text = (
-            f"{ticket.label}: copy this directory to a machine with hea-loop, run `sh run.sh` there, copy it "
-            "back and say `hea-loop jobs collect DIRECTORY`.\n"
+            f"{ticket.label}: copy this directory to a machine whose {self._python} has hea-loop and the calculator, "
+            "run `sh run.sh` there, copy it back and say `hea-loop jobs collect DIRECTORY`.\n"
         )
         try:
             (ticket.directory / "run.sh").write_text(script, encoding="utf-8")

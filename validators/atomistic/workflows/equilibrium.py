@@ -88,7 +88,7 @@ def starting_cell(spec: JobSpec) -> tuple[Atoms, QuasirandomCell | None]:
         (element,) = spec.composition.elements
         return primitive_cell(element, spec.lattice, lattice_guess({element: 1}, spec.lattice)), None
     rounding = rounded_composition(spec.composition, spec.atoms)
-    rounding.require_within(spec.options["max_rounding"], spec.lattice)
+    rounding.require_within(spec.options["max_rounding"])
     cell = quasirandom_cell(spec.composition, spec.atoms, spec.seed, lattice=spec.lattice)
     return cell.atoms, cell
 

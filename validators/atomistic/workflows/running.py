@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hea_loop.elements import element_vector, mixing_enthalpy_matrix
+from hea_loop.errors import InputError
 from hea_loop.prediction import PREDICTED_PROPERTIES, missing_inputs, predict, rice_toughness
 from validators.atomistic.evaluation import CalculationFailed, Unconverged
-from validators.atomistic.specification import JobSpec
-from validators.atomistic.structures import lattice_guess, rounded_composition
+from validators.atomistic.specification import CELL_SIZES, WORKFLOWS, CalculatorChoice, JobSpec
+from validators.atomistic.structures import lattice_guess, rounded_composition, smallest_cell
 from validators.atomistic.workflows.calculation import Calculation, NoAnswer, Progress
 from validators.atomistic.workflows.elastic import ElasticResult, elastic_constants, expected_strains
 from validators.atomistic.workflows.equilibrium import Equilibrium, equilibrium, expected_runs
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
     from hea_loop.composition import Composition
     from validators.atomistic.engine import Engine
 
-__all__ = ["require_runnable", "run_workflow"]
+__all__ = ["fitted_spec", "require_runnable", "run_workflow"]
 
 _TEMPERATURE_K = 0.0
 """The nuclei rest: values are of 0 K without zero-point motion."""
+
+_COLUMNS: Final = WORKFLOWS["stacking-fault"].options["columns"].choices
 
 
 def require_runnable(spec: JobSpec) -> None:
@@ -49,10 +53,53 @@ def require_runnable(spec: JobSpec) -> None:
     if spec.is_pure:
         return
     bound = spec.options["max_rounding"]
-    rounded_composition(spec.composition, spec.atoms).require_within(bound, spec.lattice)
+    cells = {n: f"{n} atoms" for n in CELL_SIZES[spec.lattice]}
+    rounded_composition(spec.composition, spec.atoms).require_within(bound, cells)
     if "layers" in spec.options:
-        sites = spec.options["layers"] * spec.options["columns"]
-        rounded_composition(spec.composition, sites).require_within(bound, spec.lattice)
+        layers = spec.options["layers"]
+        slabs = {layers * int(n): f"the option columns: {n}" for n in _COLUMNS}
+        sites = layers * spec.options["columns"]
+        rounded_composition(spec.composition, sites).require_within(bound, slabs)
+
+
+def fitted_spec(
+    workflow: str,
+    composition: Composition,
+    atoms: int | None,
+    seed: int,
+    calculator: CalculatorChoice,
+    options: dict[str, Any],
+) -> JobSpec:
+    """A job with the number of atoms that its composition takes, where nobody states one.
+
+    Args:
+        workflow: As in :class:`JobSpec`, like all but the next.
+        composition: The alloy.
+        atoms: What was stated and stays so; None takes the smallest cell that holds the composition within the
+            option ``max_rounding`` (of a pure element the smallest there is: it has its primitive cell).
+        seed: Of the search for the cell.
+        calculator: What computes.
+        options: Of the workflow.
+
+    Raises:
+        InputError: A part of the job is not as it should be, or no cell holds the composition.
+    """
+    # every lattice has a cell of eight atoms
+    first = JobSpec(workflow, composition, 8 if atoms is None else atoms, seed, calculator, options)
+    if atoms is not None or first.is_pure:
+        return first
+    bound, sizes = first.options["max_rounding"], CELL_SIZES[first.lattice]
+    found = smallest_cell(composition, bound, first.lattice)
+    if found is None:
+        nearest = min((rounded_composition(composition, n) for n in sizes), key=lambda r: r.distance)
+        raise InputError(
+            "composition",
+            composition.formula,
+            f"fits no {first.lattice} cell of {', '.join(map(str, sizes))} atoms within max_rounding {bound:g}; "
+            f"{nearest.composition.formula} is nearest, {nearest.distance:.3f} of its atoms exchanged",
+            "ask for a composition that a cell can hold, or allow more by the option max_rounding",
+        )
+    return replace(first, atoms=found)
 
 
 def run_workflow(spec: JobSpec, engine: Engine, progress: Progress | None = None) -> Outcome:
