@@ -274,7 +274,9 @@ def _parts(*, smoke: bool) -> dict[str, Callable[[], Any]]:
 
     def limits() -> list[dict[str, Any]]:
         seeds = range(1, 2 if smoke else SEEDS + 1)
-        return ceiling(seeds, 2 if smoke else _CEILING_TARGETS, Setting())
+        number, thinned = (2, 20) if smoke else (_CEILING_TARGETS, 1)
+        setting = Setting(targets=4, answers=8) if smoke else Setting()
+        return ceiling(seeds, number, setting, thinned=thinned)
 
     return {
         "density": density,
