@@ -107,6 +107,39 @@ def test_a_batch_asks_in_more_places_than_its_best_candidates_lie_in():
     assert len(set(element_sets(rows[chosen]))) == 2
 
 
+@dataclass(frozen=True)
+class Stated:
+    """Says a probability for each candidate, by the share of its first element."""
+
+    sigma: dict[float, float]
+
+    def predict(self, fractions):
+        return {
+            "g": (
+                np.full(len(fractions), 0.5),
+                np.array([self.sigma[round(float(x[0]), 3)] for x in fractions]),
+            )
+        }
+
+    def condition_on_pending(self, fractions):  # noqa: ARG002 - the surrogates' interface
+        return self
+
+
+# standard deviations with which a mean in the middle of 0.4 to 0.6 lies inside with this probability
+SIGMA = {1.0: 0.02, 0.99: 0.0388, 0.75: 0.0869, 0.5: 0.1483, 0.45: 0.1673}
+
+
+@pytest.mark.parametrize(
+    ("first", "near", "far", "taken"),
+    [(1.0, 1.0, 0.75, "near"), (1.0, 1.0, 0.99, "far"), (0.5, 0.5, 0.45, "far")],
+)
+def test_a_sure_neighbour_gives_way_to_a_sure_stranger_and_not_to_a_doubtful_one(first, near, far, taken):
+    rows = np.array([[0.5, 0.5, 0, 0], [0.44, 0.56, 0, 0], [0.1, 0, 0.9, 0]])
+    surrogate = Stated({0.5: 0.9 * SIGMA[first], 0.44: SIGMA[near], 0.1: SIGMA[far]})
+    chosen = choose_batch(rows, surrogate, INTERVALS, number=2, rng=rng(), minimum_distance=0.05)
+    assert chosen.tolist() == [0, {"near": 1, "far": 2}[taken]]
+
+
 def test_the_diversity_quota_takes_element_sets_that_the_batch_and_the_pending_have_not():
     rows = pool(200)
     others = np.array([[0.05, 0.95, 0, 0], [0.05, 0, 0.95, 0], [0.05, 0, 0, 0.95], [0.06, 0.94, 0, 0]])

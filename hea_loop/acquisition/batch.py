@@ -5,7 +5,8 @@ what still waits for its answer: both are taken to answer what the surrogate exp
 Ginsbourger, Le Riche and Carraro 2010, doi 10.1007/978-3-642-10701-6_6), which leaves the means as they are and
 lowers the uncertainty around them, so that a second question in the same place is worth what it still tells.
 Near a chosen one a candidate counts less besides, in proportion to its distance: answers there are correlated
-beyond what the surrogate believes, and a batch of near-twins is one finding.
+beyond what the surrogate believes, and a batch of near-twins is one finding. The surer a candidate is, the less that
+counts: what certainly holds need not give way to a far candidate that may fail.
 
 While nothing is likely (no candidate above a fifth), a share of the batch is ranked with wider uncertainties.
 Where every P is next to nothing the plain ranking follows the surrogate's errors of the mean; the wider law asks
@@ -33,6 +34,13 @@ Array = NDArray[np.float64]
 
 _SPREAD: Final = 3.0
 """A candidate nearer than this many minimum distances to a chosen one counts less, in proportion."""
+
+_TWIN: Final = 1 / 6
+"""How far, as an exponent, nearness counts of a candidate that is sure: its answer needs no neighbour's, but of two
+sure ones the farther is the better finding."""
+
+_SURE: Final = 4
+"""Power of the probability by which nearness comes to count less: at 0.9 by half, at 0.6 hardly."""
 
 _HOPEFUL: Final = math.log(0.2)
 """A candidate above it ends the search for a first region."""
@@ -246,7 +254,7 @@ def _greedy(
             continue
         # exploring picks are spread evenly over the batch
         exploring = math.floor((len(chosen) + 1) * explore) > math.floor(len(chosen) * explore)
-        worth = (wide if exploring else plain) - log_costs[short] + pool.log_spread(short)
+        worth = (wide if exploring else plain) - log_costs[short] + _unsure(plain) * pool.log_spread(short)
         unused = pool.unused(short)
         forced = quota - fresh >= number - len(chosen)
         eligible = open_ & unused if forced and (open_ & unused).any() else open_
@@ -261,6 +269,11 @@ def _greedy(
             believed = []
             plain, wide = _scores(surrogate, pool.rows[short], intervals)
     return chosen
+
+
+def _unsure(log_probability: Array) -> Array:
+    """How far nearness counts: wholly where P is low, by :data:`_TWIN` where it is one."""
+    return np.asarray(1.0 - (1.0 - _TWIN) * np.exp(_SURE * np.minimum(log_probability, 0.0)))
 
 
 def _scores(surrogate: BatchSurrogate, rows: Array, intervals: Sequence[Interval]) -> tuple[Array, Array]:

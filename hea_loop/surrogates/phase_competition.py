@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 _SOFT: Final = 20_000.0
 """J/mol below which a driving force counts linearly, and above which in its logarithm (arsinh)."""
 
-_DEMIXING: Final = 250.0
+_DEMIXING: Final = 100.0
 """The same of a second bcc, whose driving forces are much smaller."""
 
 _NO_SECOND_MINIMUM: Final = 1.5
