@@ -234,5 +234,10 @@ def test_the_grounds_of_targets_and_descriptors_are_measured_and_printed(capsys)
     }
     assert at_scott["A", True] > at_scott["A", False]
     assert at_scott["B", True] > at_scott["B", False] + 0.1
+    assert [row["model"] for row in printed["ceiling"]] == ["ours", "own features"]
+    for row in printed["ceiling"]:
+        # of the most probable answers one is surer than eight that have to differ
+        assert 0 < row["many_stated"] < row["one_stated"] <= 1
+        assert row["variety"] >= 0.35
     for row in printed["descriptors"]:
         assert 0.05 < row["chosen"] < 1.05 * row["three"]

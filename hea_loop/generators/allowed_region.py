@@ -23,6 +23,8 @@ __all__ = ["AllowedRegion", "project_on_bounds"]
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+_LEAST = 0.01
+"""Atomic fraction that an element of a placed row has at least, where its bounds let it."""
 _ROUNDING = 1e-9  # sums of bounds in parts per thousand are exact to much less
 
 
@@ -162,6 +164,29 @@ class AllowedRegion:
             weight = np.where(present, 1.0, 1e-9 * (1 + self.lower.size - rank))
             present[wrong] = snapped(weight[wrong], self.elements, self.palette) > 0
         return present
+
+    def bounds(self, present: Mask) -> tuple[Array, Array]:
+        """Least and most of each element of alloys of the given elements, each ``n x m``.
+
+        The least is an atomic percent where the bounds let it be: twice what counts as a trace.
+        """
+        lower, high = np.where(present, self.lower, 0.0), np.where(present, self.upper, 0.0)
+        low = np.minimum(np.maximum(lower, np.where(present, _LEAST, 0.0)), high)
+        return np.where(low.sum(axis=1, keepdims=True) <= 1, low, lower), high
+
+    def placed(self, fractions: Array, presence: Array) -> tuple[Array, Array, Array]:
+        """Rows as compositions of the region with the elements whose presence is above zero, as far as it allows.
+
+        Args:
+            fractions: ``n x m``, any numbers.
+            presence: ``n x m``, see :meth:`combination`.
+
+        Returns:
+            Compositions and their :meth:`bounds`, each ``n x m``.
+        """
+        present = self.combination(presence)
+        low, high = self.bounds(present)
+        return project_on_bounds(np.where(present, fractions, 0.0), low, high), low, high
 
     def nearest(self, x: Array) -> Array:
         """Map any rows into the region, as :meth:`hea_loop.palette.Palette.snap` does but without rounding.

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.special import ndtr
 
 from hea_loop.errors import InputError
 from hea_loop.generators.alike import require_alike
-from hea_loop.generators.allowed_region import AllowedRegion, project_on_bounds
+from hea_loop.generators.allowed_region import AllowedRegion
 from hea_loop.generators.answer_choice import Candidates, chosen, pair_tilt
+from hea_loop.generators.assurance import Assurance, nearest
 from hea_loop.generators.collapse import CollapseMonitor
 from hea_loop.generators.conditioning import checked_conditions
 from hea_loop.generators.property_models import PropertyModel, property_model
@@ -46,8 +46,6 @@ _FORMAT: Final = "hea-loop flow-matching 1"
 _CURVE_POINTS: Final = 40
 _CHECK_EVERY: Final = 5  # points of the curve between two looks for collapse
 _VARIED: Final = 20_000  # varied alloys that training draws from
-_LEAST: Final = 0.01
-"""Atomic fraction that an element of an answer has at least, where its bounds let it: twice what counts as a trace."""
 _ROWS_AT_ONCE: Final = (
     1024  # draws that are steered together: their covariances with the data stay in the cache
 )
@@ -99,11 +97,19 @@ class FlowMatchingOptions(BaseModel):
     variety: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 5.0
     """Likewise a weight exp(variety d), d the mean total variation to the answers chosen before for an equal
     condition."""
-    caution: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 4.0
-    """Likewise a weight P^caution, P the probability, by the learned models' own uncertainty, that its learned
+    caution: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 150.0
+    """Likewise a weight exp(caution P), P the probability, by the learned models' own uncertainty, that its learned
     properties hold within the margin; 0 is none. Formulas have no uncertainty here."""
     margin: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.05
-    """Relative error within which a learned property is to hold, for the caution."""
+    """Relative error within which a learned property is to hold."""
+    exchange: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 1.2
+    """Where properties are learned: the P that a unit of mean total variation to the answers before is worth."""
+    climbed: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Where properties are learned: draws, for each answer, that are moved to where P is greater."""
+    known: Annotated[int, Field(ge=0, le=1000)] = 4
+    """Likewise, compositions near known alloys and between them, for each answer."""
+    climbing_steps: Annotated[int, Field(ge=0, le=1000)] = 30
+    """Steps of that at most; 0 leaves both out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +320,7 @@ class FlowMatching:
             len(wanted), 2 * len(data.elements), generator=torch.Generator().manual_seed(seed)
         )
         region = AllowedRegion.of(data, None)
-        return _within(region, *self._drawn(data, scales, weights, wanted, noise))[0]
+        return region.placed(*self._drawn(data, scales, weights, wanted, noise))[0]
 
     def _drawn(
         self, data: TrainingData, scales: _Scales, weights: torch.Tensor, wanted: Array, noise: torch.Tensor
@@ -345,9 +351,13 @@ class FlowMatching:
         rows = np.unique(np.nan_to_num(wanted, nan=-np.inf), axis=0, return_index=True, return_inverse=True)
         different, of = wanted[rows[1]], rows[2].reshape(-1)
         number = np.bincount(of)
-        drawn = self._starts(given, np.repeat(wanted, o.draws, axis=0), noise)
-        found = self._steered(given, different, np.repeat(of, o.draws), drawn)
-        for _ in range(o.further_rounds):
+        sure = self._assurance(given, different)
+        assured = sure is not None and o.climbing_steps > 0
+        # where properties are learned, most of what is chosen starts from known alloys below
+        draws = -(-o.draws // 3) if assured else o.draws
+        drawn = self._starts(given, np.repeat(wanted, draws, axis=0), noise)
+        found = self._steered(given, different, np.repeat(of, draws), drawn, sure)
+        for _ in range(0 if assured else o.further_rounds):
             short = number - np.bincount(
                 found.condition[found.tiers(o.tolerance) == 0], minlength=len(number)
             )
@@ -355,24 +365,30 @@ class FlowMatching:
                 break
             more = np.repeat(np.arange(len(number)), np.where(short > 0, o.draws * (4 + short // 4), 0))
             starts = self._further_starts(given, different[more], noise, rng)
-            found = Candidates.joined([found, self._steered(given, different, more, starts)])
+            found = Candidates.joined([found, self._steered(given, different, more, starts, sure)])
+        if sure is not None and assured:
+            best = sure.surest(found, number, o.climbed)
+            climbed = sure.climbed(found.fractions[best], found.condition[best], found.moved[best])
+            known = sure.from_known(number, o.known, rng)
+            found = Candidates.joined([found, climbed, known])
         tier = found.tiers(o.tolerance)
         liking = -o.reluctance * found.moved
         met = np.flatnonzero(found.gap <= o.tolerance)
         if len(met):
             has = np.isin(of, found.condition[met])
-            like = drawn[0][np.repeat(has, o.draws)]
+            like = drawn[0][np.repeat(has, draws)]
             liking[met] += pair_tilt(found.fractions[met], liking[met], found.condition[met], like, rng)
-        liking -= o.caution * found.doubt  # after the tilt, which would else work against it
+        liking += o.caution * np.exp(-found.doubt)  # after the tilt, which would else work against it
+        variety = o.variety + (o.caution * o.exchange if sure else 0.0)
         out = np.empty_like(drawn[0][: len(wanted)])
-        for k, taken in enumerate(chosen(found, tier, liking, number, variety=o.variety, rng=rng)):
+        for k, taken in enumerate(chosen(found, tier, liking, number, variety=variety, rng=rng)):
             out[of == k] = found.fractions[taken]
         return out
 
     def _starts(self, given: _Given, wanted: Array, noise: torch.Generator) -> tuple[Array, Array, Array]:
         """Draws of the flow as compositions of the region, and their bounds, each ``n x m``."""
         z = torch.randn(len(wanted), 2 * len(given.data.elements), generator=noise)
-        return _within(given.region, *self._drawn(given.data, given.scales, given.weights, wanted, z))
+        return given.region.placed(*self._drawn(given.data, given.scales, given.weights, wanted, z))
 
     def _further_starts(
         self, given: _Given, wanted: Array, noise: torch.Generator, rng: np.random.Generator
@@ -390,11 +406,16 @@ class FlowMatching:
         x = given.data.fractions[near]
         varied = x * np.exp(_SPREAD * rng.standard_normal(x.shape))
         varied /= varied.sum(axis=1, keepdims=True)
-        starts[::2], low[::2], high[::2] = _within(given.region, varied, np.where(x > 0, x, -1.0))
+        starts[::2], low[::2], high[::2] = given.region.placed(varied, np.where(x > 0, x, -1.0))
         return starts, low, high
 
     def _steered(
-        self, given: _Given, conditions: Array, of: NDArray[np.intp], starts: tuple[Array, Array, Array]
+        self,
+        given: _Given,
+        conditions: Array,
+        of: NDArray[np.intp],
+        starts: tuple[Array, Array, Array],
+        sure: Assurance | None,
     ) -> Candidates:
         """Steer starts onto the conditions of the numbers ``of``."""
         parts = []
@@ -411,39 +432,31 @@ class FlowMatching:
                 high=torch.as_tensor(high),
                 steps=self.options.steering_steps,
             )
-            x = steered.numpy()
+            x, doubt = steered.numpy(), np.zeros(len(steered))
+            if sure is not None:
+                met = np.flatnonzero(gap.numpy() <= self.options.tolerance)
+                doubt[met] = sure.doubt(x[met], of[rows][met])
             parts.append(
                 Candidates(
                     fractions=x,
                     condition=of[rows],
                     gap=gap.numpy(),
                     moved=0.5 * np.abs(x - start).sum(axis=1),
-                    nearest=0.5
-                    * torch.cdist(steered, torch.as_tensor(given.data.fractions), p=1)
-                    .min(dim=1)
-                    .values.numpy(),
-                    doubt=self._doubt(given.model, wanted, x, gap.numpy()),
+                    nearest=nearest(given.data, x),
+                    doubt=doubt,
                 )
             )
         return Candidates.joined(parts)
 
-    def _doubt(self, model: PropertyModel, wanted: Array, x: Array, gap: Array) -> Array:
-        """Minus the logarithm of the probability that the learned properties hold within the margin; shape ``n``.
-
-        Only of the draws that meet their condition; the properties are taken as independent and normal, in their
-        coordinates. Zero where all conditions are formulas.
-        """
-        out = np.zeros(len(x))
-        rows = np.flatnonzero(gap <= self.options.tolerance)
-        if not self.options.caution or not len(rows) or set(model.names) <= set(model.closed_form):
-            return out
-        deviation = model.deviations(x[rows])
-        asked = np.isfinite(wanted[rows]) & (deviation > 0)
-        size = np.where([n in model.logarithmic for n in model.names], 1.0, np.abs(wanted[rows]))
-        ratio = self.options.margin * size / np.where(asked, deviation, 1.0)
-        chance = np.where(asked, 2 * ndtr(ratio) - 1, 1.0)
-        out[rows] = -np.log(np.maximum(chance, 1e-12)).sum(axis=1)
-        return out
+    def _assurance(self, given: _Given, conditions: Array) -> Assurance | None:
+        """None where all properties are formulas."""
+        o, model = self.options, given.model
+        if set(model.names) <= set(model.closed_form):
+            return None
+        units = _units(model, given.scales, conditions)
+        return Assurance(
+            model, given.data, given.region, units, conditions, o.tolerance, o.margin, o.climbing_steps
+        )
 
     def _trained(self) -> tuple[TrainingData, PropertyModel, torch.Tensor]:
         if self._data is None:
@@ -542,13 +555,3 @@ def _require_spread(data: TrainingData) -> None:
             "are the same for all alloys",
             "leave out a property that is constant",
         )
-
-
-def _within(region: AllowedRegion, fractions: Array, presence: Array) -> tuple[Array, Array, Array]:
-    """Draws of the flow as compositions of the region: fractions and their bounds, each ``n x m``."""
-    present = region.combination(presence)
-    lower = np.where(present, region.lower, 0.0)
-    high = np.where(present, region.upper, 0.0)
-    low = np.minimum(np.maximum(lower, _LEAST), high)
-    low = np.where(low.sum(axis=1, keepdims=True) <= 1, low, lower)
-    return project_on_bounds(np.where(present, fractions, 0.0), low, high), low, high

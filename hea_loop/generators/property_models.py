@@ -243,6 +243,27 @@ class PropertyModel:
                 out[:, j] = self._learned[name].predict(x)[1]
         return out
 
+    def spread(self, x: torch.Tensor, known: Mapping[str, float]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Means and standard deviations of the coordinates, each ``n x p``, differentiable.
+
+        Args:
+            x: Fractions, float64, ``n x m``.
+            known: Standard deviations taken as given, by property: those of formulas have to be among them, and
+                those of properties learned so well that working them out would change nothing.
+        """
+        means, deviations = [], []
+        for name in self.names:
+            if name in known:
+                mean = self._one(x, name)
+                deviation = torch.full_like(mean, known[name])
+            else:
+                mean, deviation = self._learned[name].mean_and_deviation(x)
+            if name in self.logarithmic and not self._is_logarithm(name):
+                mean = mean.clamp_min(self.logarithmic[name]).log()
+            means.append(mean)
+            deviations.append(deviation)
+        return torch.stack(means, dim=1), torch.stack(deviations, dim=1)
+
     def sigma(self, fractions: Array) -> Array:
         """The same in the properties' units; of a logarithm to first order, value times its deviation."""
         out = self.deviations(fractions)

@@ -19,7 +19,7 @@ import torch
 
 from hea_loop.generators.allowed_region import project_on_bounds
 
-__all__ = ["steer"]
+__all__ = ["least_change", "steer"]
 
 _DAMPING: Final = 1e-6
 _LARGEST_MOVE: Final = 0.15  # total variation of one step
@@ -42,7 +42,7 @@ def _jacobian(model: Model, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     return values.detach(), torch.stack(slopes, dim=1)
 
 
-def _least_change(slopes: torch.Tensor, gap: torch.Tensor, free: torch.Tensor) -> torch.Tensor:
+def least_change(slopes: torch.Tensor, gap: torch.Tensor, free: torch.Tensor) -> torch.Tensor:
     """Smallest dx over the free elements with sum dx = 0 and J dx = gap (damped): ``n x m``."""
     weight = free.to(slopes.dtype)
     centre = (slopes * weight[:, None, :]).sum(dim=2) / weight.sum(dim=1, keepdim=True).clamp_min(1)
@@ -59,13 +59,13 @@ def _bounded_step(
 ) -> torch.Tensor:
     """Step of least change that carries no element on its bound further out, of limited length: ``n x m``."""
     free = high > low
-    step = _least_change(slopes, gap, free)
+    step = least_change(slopes, gap, free)
     for _ in range(_HOLDS):
         outward = ((x <= low + _ON_BOUND) & (step < 0)) | ((x >= high - _ON_BOUND) & (step > 0))
         if not bool((outward & free).any()):
             break
         free = free & ~outward
-        step = _least_change(slopes, gap, free)
+        step = least_change(slopes, gap, free)
     size = 0.5 * step.abs().sum(dim=1, keepdim=True)
     return step * (_LARGEST_MOVE / size.clamp_min(_LARGEST_MOVE))
 

@@ -199,6 +199,15 @@ class CompositionGP:
         """Mean of a float64 tensor ``... x m``: ``...`` numbers in the property's unit, differentiable."""
         return self._in_units(x, self._kernel.weighted_sum(x, self.fractions, self._weights))
 
+    def mean_and_deviation(self, x: Any) -> tuple[Any, Any]:
+        """Mean and standard deviation of a float64 tensor ``n x m``: ``n`` numbers each, in the property's unit.
+
+        Those of :meth:`predict`, differentiable; the deviation costs much more than :meth:`mean` does.
+        """
+        process, explained = self._kernel.foretold(x, self.fractions, self._weights, self._factor)
+        variance = (self._kernel.forward(x, x, diag=True) - explained).clamp_min(1e-12)
+        return self._in_units(x, process), self.widening * self.spread * variance.sqrt()
+
     def condition_on(self, fractions: Array, values: Array, *, noise: float | None = None) -> CompositionGP:
         """Take in further rows without fitting the parameters again.
 

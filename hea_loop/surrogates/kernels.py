@@ -88,6 +88,27 @@ class CompositionKernel(Kernel):  # type: ignore[misc]  # gpytorch gives no type
         squared = _squared(self.features(x1), self.features(x2))
         return linear * x1 @ (weights @ x2) + curved * _MaternSum.apply(squared, weights)
 
+    def foretold(self, x1: Any, x2: Any, weights: Any, factor: Any) -> tuple[Any, Any]:
+        """What a process says of new rows: :meth:`forward` times weights, and the variance that known rows explain.
+
+        The gradient, in ``x1`` alone, is written out: it takes less than half the time that of the parts does.
+
+        Args:
+            x1: ``n x m``.
+            x2: ``n' x m``, the known rows.
+            weights: ``n'``.
+            factor: Lower Cholesky factor of their noisy covariance, ``n' x n'``.
+
+        Returns:
+            ``n`` sums, and ``n`` quadratic forms k inv(K) k.
+        """
+        linear, curved = torch.exp(2 * self.theta[0]), torch.exp(2 * self.theta[1])
+        features = self.features(x1)
+        sums, explained = _Foretold.apply(
+            features, x1, self.features(x2), x2, weights, factor, linear, curved
+        )
+        return sums, explained
+
 
 def _squared(one: Any, two: Any) -> Any:
     """Squared distances of ``... x n x k`` features from ``... x n' x k``."""
@@ -113,6 +134,31 @@ class _MaternSum(torch.autograd.Function):  # type: ignore[misc]  # torch gives 
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, slope: Any) -> Any:
         return slope[..., None] * ctx.saved_tensors[0], None
+
+
+class _Foretold(torch.autograd.Function):  # type: ignore[misc]  # torch gives no type
+    """See :meth:`CompositionKernel.foretold`; the slope of Matern's covariance is as above."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, one: Any, x1: Any, two: Any, x2: Any, weights: Any, factor: Any, linear: Any, curved: Any
+    ) -> Any:
+        r = _squared(one, two).mul_(5).add_(_TINY).sqrt_()
+        fall = torch.exp(-r).mul_(curved)
+        cross = torch.addmm((1 + r + r.square().div_(3)).mul_(fall), x1, linear * x2.T)
+        half = torch.linalg.solve_triangular(factor, cross.T, upper=False)
+        solved = torch.linalg.solve_triangular(factor.T, half, upper=True).T
+        ctx.save_for_backward(one, two, x2, weights, solved, (1 + r).mul_(fall).mul_(-5 / 6), linear)
+        return cross @ weights, half.square().sum(0)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, of_sum: Any, of_explained: Any) -> Any:
+        one, two, x2, weights, solved, slope, linear = ctx.saved_tensors
+        by_cross = of_sum[:, None] * weights + 2 * of_explained[:, None] * solved
+        by_square = by_cross * slope
+        by_feature = 2 * (by_square.sum(1, keepdim=True) * one - by_square @ two)
+        return by_feature, linear * (by_cross @ x2), None, None, None, None, None, None
 
 
 def _matern(squared: Any) -> Any:
