@@ -93,8 +93,8 @@ def submit(
         job, new = submit_material(store, spec, where)
         done = tend(store, [job])
         _print_jobs(store, [job], done, json=json)
-    if not new:
-        note(f"job {job} asks the same already")
+    cell = "primitive cell" if spec.is_pure else f"cell of {spec.atoms} atoms"
+    note(f"job {job}: {cell}" if new else f"job {job} asks the same already; `hea-loop jobs show {job}`")
 
 
 @jobs.command("list")
@@ -128,7 +128,7 @@ def list_(
     if not rows:
         note("no such job")
         return
-    _print_rows(f"{len(rows)} jobs", rows)
+    _print_rows(f"{len(rows)} {'job' if len(rows) == 1 else 'jobs'}", rows)
 
 
 @jobs.command()
@@ -272,7 +272,7 @@ def _print_jobs(store: Store, ids: Sequence[int], done: Tended, *, json: bool) -
         print_json(body | {"again": done.again, "open": done.open, "problems": done.problems})
         return
     if rows:
-        _print_rows(f"{len(rows)} jobs", rows)
+        _print_rows(f"{len(rows)} {'job' if len(rows) == 1 else 'jobs'}", rows)
     print_text(f"{len(done.submitted)} submitted, {len(done.ended)} ended, {done.open} open")
 
 

@@ -43,6 +43,7 @@ __all__ = [
     "hold_jobs",
     "let_go",
     "note_attempt",
+    "note_trouble",
     "outside_jobs",
     "prepare_attempt",
     "retry_job",
@@ -51,6 +52,7 @@ __all__ = [
 ]
 
 _OPEN: Final = ("waiting", "submitted", "running", "lost")
+_AGAIN: Final = ("failed", "unconverged", "cancelled")
 
 
 class HandsLost(HeaLoopError):  # noqa: N818 - says what happened
@@ -220,6 +222,8 @@ def add_material_job(
 ) -> tuple[int, bool]:
     """A job on a material that no campaign asks about; the same question again is the same job.
 
+    One that ended without values takes the new runner, for when it is tried again.
+
     Returns:
         The job's id, and whether it is new.
     """
@@ -232,6 +236,8 @@ def add_material_job(
         )
     )
     if known is not None:
+        if known.state in _AGAIN:
+            known.runner = runner.to_json() | {"allowed": known.attempts + runner.attempts}
         return known.id, False
     job = models.Job(
         material_id=material.id,
@@ -410,6 +416,11 @@ def end_attempt(session: Session, job_id: int, owner: str, message: str, *, stat
     return False
 
 
+def note_trouble(session: Session, job_id: int, owner: str, message: str) -> None:
+    """Say of a job why nothing could be done for it; its state stays."""
+    _in_hand(session, job_id, owner).message = message
+
+
 def fail_job(session: Session, job_id: int, message: str) -> None:
     """End a job that cannot be answered, whatever attempts are left; one that has ended stays as it is."""
     job = _whole_job(session, job_id)
@@ -533,7 +544,7 @@ def retry_job(session: Session, job_id: int) -> OutsideJob:
         InputError: It is done, or in work.
     """
     job = _whole_job(session, job_id)
-    if job.state not in {"failed", "unconverged", "cancelled", "lost"}:
+    if job.state not in {*_AGAIN, "lost"}:
         mend = "its values stand" if job.state == "done" else "cancel it first, if it is to begin anew"
         raise InputError("job", job_id, f"is {job.state}", mend)
     before = _outside(job)

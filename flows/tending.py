@@ -30,6 +30,7 @@ from db.attempts import (
     hold_jobs,
     let_go,
     note_attempt,
+    note_trouble,
     outside_jobs,
     prepare_attempt,
     retry_job,
@@ -108,12 +109,13 @@ class _Round:
 
     def go(self, jobs: Sequence[OutsideJob]) -> None:
         choice = jobs[0].runner
+        trouble = ""
         try:
             runner: Runner | None = runner_named(choice.name, choice.options, Path(choice.folder))
         except InputError as error:
             # its results can be collected even so
-            runner = None
-            self._report.problems.append(str(error))
+            runner, trouble = None, str(error)
+            self._report.problems.append(trouble)
         tried = [(job, job.current) for job in jobs if job.current is not None]
         sightings = self._look(
             runner, [_ticket(job, attempt) for job, attempt in tried if attempt is not None]
@@ -122,8 +124,11 @@ class _Round:
             with self._noted(job):
                 attempt = job.current
                 seen = None if attempt is None else sightings.get(_ticket(job, attempt).label)
-                if self._settle(runner, job, attempt, seen) and runner is not None:
-                    self._begin(runner, job.id)
+                if self._settle(runner, job, attempt, seen):
+                    if runner is None:
+                        self._say(job, trouble)
+                    else:
+                        self._begin(runner, job.id)
 
     def _look(self, runner: Runner | None, tickets: Sequence[Ticket]) -> dict[str, Sighting]:
         """What the runner sees; nothing where it does not answer."""
@@ -144,6 +149,13 @@ class _Round:
             return  # somebody else was faster
         except InputError as error:
             self._report.problems.append(f"job {job.id}: {error}")
+            with suppress(HandsLost):
+                self._say(job, str(error))
+
+    def _say(self, job: OutsideJob, message: str) -> None:
+        """Why it waits, for who looks at the job later."""
+        with self._store.write() as session:
+            note_trouble(session, job.id, self._owner, message)
 
     # -- what became of an attempt -----------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from flows.progress import listening
 from flows.stores import close_stores
 from flows.tending import cancel, tend
 from hea_loop import parse_composition
+from hea_loop.elasticity import LEARNED_SOURCE
 from hea_loop.errors import InputError
 from tests.small_campaign import small_campaign
 from tests.test_atomistic_jobs import LIMITS, directory_of, row
@@ -239,13 +240,24 @@ def test_the_values_of_a_candidate_are_those_of_its_own_campaigns_calculator(sto
         )
         for f in (formula, other)
     ]
+    # a prediction of the kind that this campaign is not judged by
+    learned = NewDataPoint(
+        parse_composition(formula),
+        "shear_modulus",
+        "prediction",
+        "prediction",
+        "learned",
+        f"{LEARNED_SOURCE}1:0",
+        value=99.0,
+    )
     with store.write() as session:
-        add_data_points(session, foreign)
+        add_data_points(session, [*foreign, learned])
     found = candidates(store)
     assert (found[formula].hit, found[formula].best("shear_modulus").value) == (True, 60.0)
     assert found[other].best("shear_modulus").fidelity == "prediction"
     (ladder,) = ladders(list(found.values()), ["shear_modulus"])
     assert ladder.rungs[0].values[2] == "60 ± 3"
+    assert not ladder.rungs[0].values[0].startswith("99")
 
 
 def test_what_a_potential_computed_is_called_by_its_name_and_never_dft(store, url):

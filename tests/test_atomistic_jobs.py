@@ -295,6 +295,30 @@ def test_a_runner_that_is_not_there_is_one_line_and_results_are_collected_even_s
     assert tend(store).ended == [job]
 
 
+def test_a_job_that_cannot_be_submitted_says_why_in_its_row_and_can_be_sent_elsewhere(store, tmp_path):
+    blocked = runner_choice(store, "export", {}, folder=tmp_path / "file" / "jobs")
+    (tmp_path / "file").touch()
+    job, _ = submit_material(store, spec(), blocked)
+    (problem,) = tend(store).problems
+    with store.read() as session:
+        (waiting,) = job_rows(session, states=["waiting"], error="cannot be written")
+    assert problem == f"job {job}: {waiting.message}"
+    cancel(store, [job])
+    free = runner_choice(store, "export", {}, folder=tmp_path / "jobs")
+    assert submit_material(store, spec(), free) == (job, False)
+    retry(store, [job])
+    tend(store)
+    assert (row(store, job).state, directory_of(store, job).path.parents[1]) == (
+        "submitted",
+        tmp_path / "jobs",
+    )
+    # what is in work keeps its place
+    submit_material(store, spec(), blocked)
+    assert directory_of(store, job).path.parents[1] == tmp_path / "jobs"
+    with store.read() as session:
+        assert session.get_one(models.Job, job).runner["folder"] == str(tmp_path / "jobs")
+
+
 def test_an_exported_directory_has_all_that_the_other_machine_needs(store, tmp_path):
     job = submitted(store, tmp_path)
     directory = directory_of(store, job).path
