@@ -55,10 +55,10 @@ $(DFT_STAMP): pyproject.toml constraints.txt | $(STAMP)
 	$(PIP) -e '.[dft]'
 	@touch $@
 
+# --accept-unqualified: the packaged qualification is of ABINIT 9.6.2, and another Debian's version would count as unqualified
 dft: export OMP_NUM_THREADS := 1
 dft: $(DFT_STAMP) ## Install GPAW and ABINIT, and compute tungsten with both (some minutes on one core)
 	$(BIN)/hea-loop dft run W --workflow elastic --calculator gpaw --preset screening --directory out/dft/W-gpaw
-	# the packaged qualification is of ABINIT 9.6.2: another Debian's version counts as unqualified, and its values say so
 	$(BIN)/hea-loop dft run W --workflow equation-of-state --calculator abinit --preset screening --accept-unqualified --directory out/dft/W-abinit
 
 chromium: ## Install Chromium where there is none (Debian): the report is tested in it

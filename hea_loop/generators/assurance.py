@@ -30,6 +30,9 @@ __all__ = ["Assurance", "nearest"]
 Array = NDArray[np.float64]
 Whole = NDArray[np.intp]
 
+_LONG_SHOT: Final = float(np.log(0.003))
+"""Log P from which on a composition counts as an answer though its mean lies beyond a margin: where little is known the
+mean says little, and among forty answers a long shot may be worth its distance to the others."""
 _AT_ONCE: Final = 256  # rows whose covariances with the data stay in the cache
 _LOOKED_AT: Final = 1024
 _TRIFLE: Final = 0.1  # of the margin: a deviation that is less changes no choice
@@ -97,7 +100,8 @@ class Assurance:
             moved: How far each has been moved before, shape ``n``.
 
         Returns:
-            Candidates that meet their condition within the margins.
+            Candidates; their gap is zero where the mean meets the condition within the margins, or where P is more than
+            next to nothing.
         """
         margin, wanted = self.margins(of), self.conditions[of]
         low, high = self.region.bounds(x > 0)
@@ -117,8 +121,8 @@ class Assurance:
         return Candidates(
             fractions=y,
             condition=of,
-            # within the margins is as good as within the tolerance: P says what the rest is worth
-            gap=np.where(off <= 1, 0.0, off * self.margin),
+            # within the margins is as good as within the tolerance: P says what an answer is worth
+            gap=np.where((off <= 1) | (chance.numpy() >= _LONG_SHOT), 0.0, off * self.margin),
             moved=moved + 0.5 * np.abs(y - x).sum(axis=1),
             nearest=nearest(self.data, y),
             doubt=-chance.numpy(),

@@ -102,11 +102,11 @@ class FlowMatchingOptions(BaseModel):
     properties hold within the margin; 0 is none. Formulas have no uncertainty here."""
     margin: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.05
     """Relative error within which a learned property is to hold."""
-    exchange: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 1.2
+    exchange: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 2.0
     """Where properties are learned: the P that a unit of mean total variation to the answers before is worth."""
     climbed: Annotated[int, Field(ge=0, le=1000)] = 1
     """Where properties are learned: draws, for each answer, that are moved to where P is greater."""
-    known: Annotated[int, Field(ge=0, le=1000)] = 4
+    known: Annotated[int, Field(ge=0, le=1000)] = 20
     """Likewise, compositions near known alloys and between them, for each answer."""
     climbing_steps: Annotated[int, Field(ge=0, le=1000)] = 30
     """Steps of that at most; 0 leaves both out."""
