@@ -24,6 +24,7 @@ from hea_loop.elements import element_vector, mixing_enthalpy_matrix
 from hea_loop.generation_benchmark import Problem, Setting, Trial, training_data, trial
 from hea_loop.generation_measures import relative_errors
 from hea_loop.generators.allowed_region import AllowedRegion, project_on_bounds
+from hea_loop.generators.answer_choice import varied
 from hea_loop.generators.climbing import climb, log_chance
 from hea_loop.generators.property_models import PropertyModel, property_model
 from hea_loop.generators.quality import diversity
@@ -213,18 +214,6 @@ def _log_chance(mean: Array, deviation: Array, wanted: Array, margin: float) -> 
     )
 
 
-def _varied(x: Array, liking: Array, number: int, weight: float) -> Whole:
-    """Rows one after the other, each the greatest of liking + weight * mean total variation to those before."""
-    away, score = np.zeros(len(x)), liking.copy()
-    taken: list[int] = []
-    for _ in range(number):
-        i = int(np.argmax(score + weight * away / max(len(taken), 1)))
-        taken.append(i)
-        away += 0.5 * np.abs(x - x[i]).sum(axis=1)
-        score[i] = -np.inf
-    return np.array(taken, dtype=np.intp)
-
-
 def _candidates(problem: Problem, spread: Spread, asked: _Asked, pool: Array) -> tuple[Array, Array]:
     """For each target climbed compositions, ``t x c x m``, and the logarithm of the probability of each."""
     mean, deviation = _spreads(spread, pool)
@@ -236,7 +225,7 @@ def _candidates(problem: Problem, spread: Spread, asked: _Asked, pool: Array) ->
         best = np.union1d(best, np.argsort(-sharp, kind="stable")[: _STARTS // 4])
         liking = np.maximum(soft, sharp)[best]
         sure = best[np.argsort(-liking, kind="stable")[: _STARTS // 2]]
-        other = best[_varied(pool[best], liking, _STARTS - len(sure), _WEIGHT)]
+        other = best[varied(pool[best], liking, _STARTS - len(sure), _WEIGHT)]
         starts.append(np.concatenate([sure, other]))
     x, low, high = _bounded(problem, pool[np.concatenate(starts)])
     wanted = np.repeat(asked.wanted, _STARTS, axis=0)
@@ -261,7 +250,7 @@ def _apart(x: Array, chance: Array, answers: int) -> list[Whole]:
     best: list[Whole] = []
     for _ in range(12):
         weight = 0.5 * (low + high)
-        taken = [_varied(rows, p, answers, weight) for rows, p in zip(x, chance, strict=True)]
+        taken = [varied(rows, p, answers, weight) for rows, p in zip(x, chance, strict=True)]
         apart = np.mean([diversity(rows[t]) for rows, t in zip(x, taken, strict=True)])
         if apart >= VARIETY:
             best, high = taken, weight

@@ -149,7 +149,8 @@ def run_campaign(
     except OwnershipLostError:
         raise
     except BaseException:
-        # where the store is what failed, the error says so, and the end of this process frees the campaign
+        # whatever ends the run, an interrupt too: the campaign is given back and the error goes on. Where the store is
+        # what failed, the error says so, and the end of this process frees the campaign
         with suppress(HeaLoopError, SQLAlchemyError), store.write() as session:
             reason = "the last run ended with an error"
             release(session, claimed.campaign_id, owner, state="idle", reason=reason)

@@ -229,7 +229,8 @@ def validate_chunk(job_ids: list[int], iteration_id: int, owner: str, database_u
         with store.write() as session:
             return len(finish_jobs(session, finished, owner))
     except BaseException:
-        # where the store is what failed, the leases end with this process
+        # whatever ends it, an interrupt too: the jobs are given back and the error goes on. Where the store is what
+        # failed, the leases end with this process
         with suppress(HeaLoopError, SQLAlchemyError), store.write() as session:
             release_jobs(session, list(compositions), owner)
         raise

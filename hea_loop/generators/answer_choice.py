@@ -25,7 +25,7 @@ from scipy.optimize import minimize
 
 from hea_loop.generators.quality import NOVELTY_DISTANCE
 
-__all__ = ["Candidates", "chosen", "pair_tilt"]
+__all__ = ["Candidates", "chosen", "pair_tilt", "varied"]
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.intp]
@@ -167,4 +167,26 @@ def _one_after_another(x: Array, tier: Whole, score: Array, number: int, variety
         level[(apart < _SAME) & (tier < _UNMET) & (level < _TAKEN)] = 2 * _UNMET - 1
         level[i] = _TAKEN
         away += apart
+    return np.array(taken, dtype=np.intp)
+
+
+def varied(x: Array, liking: Array, number: int, variety: float) -> Whole:
+    """Rows one after the other, each the greatest of liking + variety * mean total variation to those before.
+
+    Args:
+        x: Fractions, ``n x m``.
+        liking: Shape ``n``.
+        number: How many; all, where there are not so many.
+        variety: See above.
+
+    Returns:
+        Rows, none twice.
+    """
+    away, score = np.zeros(len(x)), liking.copy()
+    taken: list[int] = []
+    for _ in range(min(number, len(x))):
+        i = int(np.argmax(score + variety * away / max(len(taken), 1)))
+        taken.append(i)
+        away += 0.5 * np.abs(x - x[i]).sum(axis=1)
+        score[i] = -np.inf
     return np.array(taken, dtype=np.intp)

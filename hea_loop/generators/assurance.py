@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from hea_loop.generators.allowed_region import AllowedRegion
-from hea_loop.generators.answer_choice import Candidates
+from hea_loop.generators.answer_choice import Candidates, varied
 from hea_loop.generators.climbing import climb, log_chance
 from hea_loop.generators.property_models import PropertyModel
 from hea_loop.generators.protocol import TrainingData
@@ -198,7 +198,7 @@ class Assurance:
         order = np.argsort(-liking, kind="stable")
         surest = -(-number // _SUREST)
         sure, others = likely[order[:surest]], order[surest:]
-        unlike = _unlike(pool[likely[others]], liking[others], number - surest)
+        unlike = varied(pool[likely[others]], liking[others], number - surest, _VARIETY)
         return np.concatenate([sure, likely[others[unlike]]])
 
 
@@ -209,15 +209,3 @@ def nearest(data: TrainingData, x: Array) -> Array:
     known = torch.as_tensor(data.fractions)
     out: Array = 0.5 * torch.cdist(torch.as_tensor(x), known, p=1).min(dim=1).values.numpy()
     return out
-
-
-def _unlike(x: Array, liking: Array, number: int) -> Whole:
-    """Rows one after the other, each the best by liking and mean total variation to those before."""
-    away, score = np.zeros(len(x)), liking.copy()
-    taken: list[int] = []
-    for _ in range(min(number, len(x))):
-        i = int(np.argmax(score + _VARIETY * away / max(len(taken), 1)))
-        taken.append(i)
-        away += 0.5 * np.abs(x - x[i]).sum(axis=1)
-        score[i] = -np.inf
-    return np.array(taken, dtype=np.intp)
