@@ -64,6 +64,10 @@ class Candidates:
         """All of several."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
+    def where(self, rows: Whole) -> Self:
+        """Some of them."""
+        return type(self)(*(getattr(self, name)[rows] for name in self.__slots__))
+
     def tiers(self, tolerance: float) -> Whole:
         """0: meets its condition and is new; 1: meets it; 2: does not."""
         met = self.gap <= tolerance

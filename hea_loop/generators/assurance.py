@@ -4,8 +4,9 @@ A property model that learned from rows is sure near them and guesses elsewhere,
 is what is wanted most may miss it. The probability P that all properties hold within their margins (independent normal
 laws with the models' own deviations) says which do. Draws are moved to where P is greater
 (:mod:`hea_loop.generators.climbing`), and so are compositions near the known alloys and between them: the most
-probable of many for each condition, most of them as unlike each other as can be. Formulas have no uncertainty; where
-all properties are formulas nothing of this is needed.
+probable of many for each condition, most of them as unlike each other as can be. Where P is flat there is room:
+answers to one condition are moved away from each other there (:meth:`Assurance.apart`). Formulas have no uncertainty;
+where all properties are formulas nothing of this is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from scipy.special import ndtr
 
 from hea_loop.generators.allowed_region import AllowedRegion
 from hea_loop.generators.answer_choice import Candidates, varied
-from hea_loop.generators.climbing import climb, log_chance
+from hea_loop.generators.climbing import Addition, climb, log_chance
 from hea_loop.generators.property_models import PropertyModel
 from hea_loop.generators.protocol import TrainingData
 
@@ -33,6 +34,7 @@ Whole = NDArray[np.intp]
 _LONG_SHOT: Final = float(np.log(0.003))
 """Log P from which on a composition counts as an answer though its mean lies beyond a margin: where little is known the
 mean says little, and among forty answers a long shot may be worth its distance to the others."""
+_APART_STEPS: Final = 10
 _AT_ONCE: Final = 256  # rows whose covariances with the data stay in the cache
 _LOOKED_AT: Final = 1024
 _TRIFLE: Final = 0.1  # of the margin: a deviation that is less changes no choice
@@ -104,17 +106,7 @@ class Assurance:
             next to nothing.
         """
         margin, wanted = self.margins(of), self.conditions[of]
-        low, high = self.region.bounds(x > 0)
-        found, chance = climb(
-            partial(self.model.spread, known=self._known(x, margin)),
-            torch.as_tensor(x),
-            torch.as_tensor(wanted),
-            torch.as_tensor(margin),
-            low=torch.as_tensor(np.minimum(low, x)),
-            high=torch.as_tensor(np.maximum(high, x)),
-            steps=self.steps,
-        )
-        y = found.numpy()
+        y, chance = self._climbed(x, of, self.steps)
         with torch.no_grad():
             mean = self._in_parts(y)[0] if len(y) else wanted
         off = np.nan_to_num(np.abs(mean - wanted) / margin).max(axis=1, initial=0.0)
@@ -122,11 +114,42 @@ class Assurance:
             fractions=y,
             condition=of,
             # within the margins is as good as within the tolerance: P says what an answer is worth
-            gap=np.where((off <= 1) | (chance.numpy() >= _LONG_SHOT), 0.0, off * self.margin),
+            gap=np.where((off <= 1) | (chance >= _LONG_SHOT), 0.0, off * self.margin),
             moved=moved + 0.5 * np.abs(y - x).sum(axis=1),
             nearest=nearest(self.data, y),
-            doubt=-chance.numpy(),
+            doubt=-chance,
         )
+
+    def apart(self, given: Candidates, weight: float) -> tuple[Candidates, Whole]:
+        """Candidates moved away from the others to their condition, as far as P allows.
+
+        P + weight * mean total variation to the others, where these stand now, is climbed for each. Mean P + w * mean
+        total variation of all pairs grows fastest with a weight of 2 w, since a pair has two ends.
+
+        Args:
+            given: To some conditions more than one.
+            weight: See above.
+
+        Returns:
+            Those that have others and a P of more than next to nothing, and which of the given they are.
+        """
+        counts = np.bincount(given.condition, minlength=len(self.conditions))
+        rows = np.flatnonzero(counts[given.condition] > 1)
+        x, of = given.fractions[rows], given.condition[rows]
+        found, chance = self._climbed(
+            x, of, _APART_STEPS, _Others(torch.as_tensor(x), of, weight), _LONG_SHOT
+        )
+        kept = np.flatnonzero(chance >= _LONG_SHOT)
+        y, origin = found[kept], rows[kept]
+        moved = Candidates(
+            fractions=y,
+            condition=of[kept],
+            gap=np.zeros(len(y)),
+            moved=given.moved[origin] + 0.5 * np.abs(y - x[kept]).sum(axis=1),
+            nearest=nearest(self.data, y),
+            doubt=-chance[kept],
+        )
+        return moved, origin
 
     def from_known(self, number: Whole, share: int, rng: np.random.Generator) -> Candidates:
         """Candidates that start near known alloys, up to ``share`` for each answer: see the text of the module.
@@ -143,6 +166,30 @@ class Assurance:
         ]
         of = np.repeat(np.arange(len(number)), [len(rows) for rows in chosen])
         return self.climbed(pool[np.concatenate(chosen)], of, np.zeros(len(of)))
+
+    def _climbed(
+        self,
+        x: Array,
+        of: Whole,
+        steps: int,
+        addition: Addition | None = None,
+        least_chance: float = -np.inf,
+    ) -> tuple[Array, Array]:
+        """:func:`hea_loop.generators.climbing.climb` of rows in the region."""
+        margin = self.margins(of)
+        low, high = self.region.bounds(x > 0)
+        found, chance = climb(
+            partial(self.model.spread, known=self._known(x, margin)),
+            torch.as_tensor(x),
+            torch.as_tensor(self.conditions[of]),
+            torch.as_tensor(margin),
+            low=torch.as_tensor(np.minimum(low, x)),
+            high=torch.as_tensor(np.maximum(high, x)),
+            steps=steps,
+            addition=addition,
+            least_chance=least_chance,
+        )
+        return found.numpy(), chance.numpy()
 
     def _known(self, x: Array, margin: Array) -> dict[str, float]:
         """Deviations that may be taken as given, by property: of formulas, and of what is learned to a trifle."""
@@ -200,6 +247,34 @@ class Assurance:
         sure, others = likely[order[:surest]], order[surest:]
         unlike = varied(pool[likely[others]], liking[others], number - surest, _VARIETY)
         return np.concatenate([sure, likely[others[unlike]]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Others:
+    """A weight times the mean total variation to the other rows of the same condition, where these stand.
+
+    Attributes:
+        x: ``n x m``.
+        of: Numbers of their conditions, shape ``n``; each stands there twice at least.
+        weight: See above.
+    """
+
+    x: torch.Tensor
+    of: Whole
+    weight: float
+
+    def __call__(self, points: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        value, slope = torch.zeros(len(points), dtype=points.dtype), torch.zeros_like(points)
+        of = self.of[rows.numpy()]
+        for k in np.unique(of):
+            here = torch.as_tensor(np.flatnonzero(of == k))
+            group = torch.as_tensor(np.flatnonzero(self.of == k))
+            away = points[here][:, None, :] - self.x[group]
+            away[rows[here][:, None] == group] = 0.0  # not from itself
+            share = 0.5 * self.weight / (len(group) - 1)
+            value[here] = share * away.abs().sum(dim=(1, 2))
+            slope[here] = share * away.sign().sum(dim=1)
+        return value, slope
 
 
 def nearest(data: TrainingData, x: Array) -> Array:

@@ -4,7 +4,8 @@ Steering makes the *mean* of each property what is wanted; of a learned property
 no known alloy is near. The compositions of a set of elements that have the wanted means form a surface; on it the
 logarithm of the probability that all properties hold (:func:`log_chance`) is climbed by its gradient, projected on
 the surface (Rosen's gradient projection, J. SIAM 8 (1960) 181, 10.1137/0108011), with a Gauss-Newton step back onto it,
-a step size of each row's own, and no step that makes a row less probable.
+a step size of each row's own, and no step that makes a row less probable. Something that is wanted too may be added to
+the probability, such as a distance: then no step makes the sum less.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ import torch
 from hea_loop.generators.allowed_region import project_on_bounds
 from hea_loop.generators.steering import least_change
 
-__all__ = ["climb", "log_chance"]
+__all__ = ["Addition", "climb", "log_chance"]
 
 Spread = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+Addition = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""From ``k x m`` points and the numbers of the rows they stand for, ``k`` values and their slopes, ``k x m``."""
 
 _FIRST: Final = 0.03  # total variation of the first step
 _MOST: Final = 0.15
 _UP: Final = 1.4
 _DOWN: Final = 0.4
-_ENOUGH: Final = 0.0005  # a row whose step is smaller has arrived
+_ARRIVED: Final = 0.0005  # a row whose step is smaller has arrived
 _LIKELY: Final = -0.02  # nor is a row with a probability of 98% moved
 _KNOWN: Final = 0.25  # a property is known well where its deviation is less than this share of the margin
 _WALL: Final = 0.9  # and may then be this share of the margin off
@@ -44,24 +47,29 @@ class _Look:
 
     Attributes:
         chance: Logarithm of the probability, shape ``n``.
-        uphill: Its gradient, ``n x m``.
+        worth: What is climbed: the same, or the probability and what is added to it; shape ``n``.
+        uphill: Gradient of the worth, ``n x m``.
         gap: What the means lack to the targets, ``n x p``; zero of what is not known well.
         slopes: Gradients of the means, ``n x p x m``; likewise.
     """
 
     chance: torch.Tensor
+    worth: torch.Tensor
     uphill: torch.Tensor
     gap: torch.Tensor
     slopes: torch.Tensor
 
     def where(self, rows: torch.Tensor) -> _Look:
         """Some of the points."""
-        return _Look(self.chance[rows], self.uphill[rows], self.gap[rows], self.slopes[rows])
+        return _Look(
+            self.chance[rows], self.worth[rows], self.uphill[rows], self.gap[rows], self.slopes[rows]
+        )
 
     def or_else(self, other: _Look, here: torch.Tensor) -> _Look:
         """Of each point this one where ``here``, else the other."""
         return _Look(
             torch.where(here, self.chance, other.chance),
+            torch.where(here, self.worth, other.worth),
             torch.where(here[:, None], self.uphill, other.uphill),
             torch.where(here[:, None], self.gap, other.gap),
             torch.where(here[:, None, None], self.slopes, other.slopes),
@@ -108,6 +116,8 @@ def climb(
     low: torch.Tensor,
     high: torch.Tensor,
     steps: int,
+    addition: Addition | None = None,
+    least_chance: float = -torch.inf,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Move each row to where its properties are likelier to lie within a margin of the target.
 
@@ -120,9 +130,13 @@ def climb(
         low: Lower bounds ``n x m``, zero for an absent element.
         high: Upper bounds, zero for an absent element.
         steps: At most this many.
+        addition: Added to the probability: their sum is climbed, and not the logarithm of the probability.
+        least_chance: Logarithm of the probability below which nothing else counts: no row is moved below it, and one
+            that starts there stays.
 
     Returns:
-        The rows, ``n x m``, and the logarithm of the probability of each, shape ``n``; none is lower than at the start.
+        The rows, ``n x m``, and the logarithm of the probability of each, shape ``n``; without an addition none is
+        lower than at the start.
     """
     asked = target.isfinite()
     least = torch.where(asked, target - margin, -torch.inf)
@@ -139,17 +153,24 @@ def climb(
         # the others are not held anywhere: one pass back for all of them
         rest = (torch.where(known.any(dim=0), 0.0, by_mean) * mean + by_deviation * deviation).sum()
         uphill = (by_mean[:, :, None] * of_means).sum(dim=1) + torch.autograd.grad(rest, point)[0]
+        reached = chance.detach().nan_to_num(-torch.inf, -torch.inf, -torch.inf)
+        uphill, worth = uphill.nan_to_num(0.0, 0.0, 0.0), reached
+        if addition is not None:
+            more, slope = addition(points, rows)
+            worth, uphill = reached.exp() + more, reached.exp()[:, None] * uphill + slope
         return _Look(
-            chance.detach().nan_to_num(-torch.inf, -torch.inf, -torch.inf),
-            uphill.nan_to_num(0.0, 0.0, 0.0),
+            reached,
+            torch.where(reached >= least_chance, worth, -torch.inf),
+            uphill,
             torch.where(known, target[rows] - own[0].detach(), 0.0),
             torch.where(known[:, :, None], of_means.nan_to_num(0.0, 0.0, 0.0), 0.0),
         )
 
+    enough = _LIKELY if addition is None else torch.inf
     best, reached = [], []
     for part in torch.split(torch.arange(len(x)), _AT_ONCE):
         rows_of = partial(_part_of, looked, part)
-        found = _climbed(rows_of, x[part], _WALL * margin[part], (low[part], high[part]), steps)
+        found = _climbed(rows_of, x[part], _WALL * margin[part], (low[part], high[part]), steps, enough)
         best.append(found[0])
         reached.append(found[1])
     if not best:
@@ -167,6 +188,7 @@ def _climbed(
     wall: torch.Tensor,
     bounds: tuple[torch.Tensor, torch.Tensor],
     steps: int,
+    enough: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """:func:`climb` of rows whose covariances stay in the processor's cache."""
     rows = torch.arange(len(x))
@@ -175,14 +197,14 @@ def _climbed(
     reached = look.chance.clone()
     step = torch.full_like(reached, _FIRST)
     for _ in range(steps):
-        going = (step > _ENOUGH) & (look.chance < _LIKELY) & look.chance.isfinite()
+        going = (step > _ARRIVED) & (look.worth < enough) & look.worth.isfinite()
         if not bool(going.any()):
             break
         rows, here, step, look = rows[going], here[going], step[going], look.where(going)
         moved = _along(here, look, wall[rows], step, low[rows], high[rows])
         tried = torch.as_tensor(project_on_bounds(moved.numpy(), low[rows].numpy(), high[rows].numpy()))
         new = looked(tried, rows)
-        better = new.chance > look.chance
+        better = new.worth > look.worth
         here = torch.where(better[:, None], tried, here)
         look = new.or_else(look, better)
         step = (step * torch.where(better, _UP, _DOWN)).clamp_max(_MOST)

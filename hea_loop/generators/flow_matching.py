@@ -51,6 +51,7 @@ _ROWS_AT_ONCE: Final = (
 )
 _CONDITIONS_AT_ONCE: Final = 4096  # likewise, that are answered together
 _NEAREST: Final = 20  # known alloys nearest to a condition that further starts are made of
+_MORE: Final = 2  # times as many as are asked are moved apart
 _SPREAD: Final = 0.2  # standard deviation of the logarithm of the factors by which they are varied
 
 
@@ -102,12 +103,15 @@ class FlowMatchingOptions(BaseModel):
     properties hold within the margin; 0 is none. Formulas have no uncertainty here."""
     margin: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.05
     """Relative error within which a learned property is to hold."""
-    exchange: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 2.0
+    exchange: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 1.8
     """Where properties are learned: the P that a unit of mean total variation to the answers before is worth."""
     climbed: Annotated[int, Field(ge=0, le=1000)] = 1
     """Where properties are learned: draws, for each answer, that are moved to where P is greater."""
     known: Annotated[int, Field(ge=0, le=1000)] = 20
     """Likewise, compositions near known alloys and between them, for each answer."""
+    spreading: Annotated[int, Field(ge=0, le=100)] = 5
+    """Likewise, times that twice as many as are asked for equal conditions are chosen and moved apart where P allows;
+    0 leaves them where they are."""
     climbing_steps: Annotated[int, Field(ge=0, le=1000)] = 30
     """Steps of that at most; 0 leaves both out."""
 
@@ -380,10 +384,38 @@ class FlowMatching:
             liking[met] += pair_tilt(found.fractions[met], liking[met], found.condition[met], like, rng)
         liking += o.caution * np.exp(-found.doubt)  # after the tilt, which would else work against it
         variety = o.variety + (o.caution * o.exchange if sure else 0.0)
+        if sure is not None and assured and (number > 1).any():
+            found, liking = self._spread_out(found, liking, number, sure, variety, rng)
+            tier = found.tiers(o.tolerance)
         out = np.empty_like(drawn[0][: len(wanted)])
         for k, taken in enumerate(chosen(found, tier, liking, number, variety=variety, rng=rng)):
             out[of == k] = found.fractions[taken]
         return out
+
+    def _spread_out(
+        self,
+        found: Candidates,
+        liking: Array,
+        number: NDArray[np.intp],
+        sure: Assurance,
+        variety: float,
+        rng: np.random.Generator,
+    ) -> tuple[Candidates, Array]:
+        """Further candidates, and the liking of each: more than asked are chosen, moved apart, and join the others."""
+        o = self.options
+        for _ in range(o.spreading):
+            asked = np.where(number > 1, _MORE * number, 0)
+            asked = np.minimum(asked, np.bincount(found.condition, minlength=len(number)))
+            taken = chosen(found, found.tiers(o.tolerance), liking, asked, variety=variety, rng=rng)
+            rows = np.concatenate(taken)
+            moved, of = sure.apart(found.where(rows), 2 * o.exchange)
+            parents = rows[of]
+            # the elements are the same, and with them all else that made up the liking
+            further = o.reluctance * (moved.moved - found.moved[parents])
+            surer = o.caution * (np.exp(-moved.doubt) - np.exp(-found.doubt[parents]))
+            liking = np.concatenate([liking, liking[parents] - further + surer])
+            found = Candidates.joined([found, moved])
+        return found, liking
 
     def _starts(self, given: _Given, wanted: Array, noise: torch.Generator) -> tuple[Array, Array, Array]:
         """Draws of the flow as compositions of the region, and their bounds, each ``n x m``."""
