@@ -25,7 +25,7 @@ from hea_loop.generation_benchmark import Problem, Setting, Trial, training_data
 from hea_loop.generation_measures import relative_errors
 from hea_loop.generators.allowed_region import AllowedRegion, project_on_bounds
 from hea_loop.generators.answer_choice import varied
-from hea_loop.generators.climbing import climb, log_chance
+from hea_loop.generators.climbing import Addition, AwayFromOthers, climb, log_chance
 from hea_loop.generators.property_models import PropertyModel, property_model
 from hea_loop.generators.quality import diversity
 from hea_loop.torch_threads import one_thread
@@ -53,6 +53,10 @@ _STARTS: Final = 200
 _WEIGHT: Final = 8.0  # of the total variation to the starts before, against the logarithm of the probability
 _STEPS: Final = 60
 _AT_ONCE: Final = 2048
+_MOST_WEIGHT: Final = 50.0
+_ROUNDS: Final = 5  # of moving candidates apart
+_MORE: Final = 2  # times as many as are asked are moved
+_APART_STEPS: Final = 10
 _LENGTHS: Final = (2.0, 3.0, 4.0)
 _NOISES: Final = (1e-4, 1e-6)
 _LINEAR_SHARE: Final = 0.3
@@ -227,26 +231,35 @@ def _candidates(problem: Problem, spread: Spread, asked: _Asked, pool: Array) ->
         sure = best[np.argsort(-liking, kind="stable")[: _STARTS // 2]]
         other = best[varied(pool[best], liking, _STARTS - len(sure), _WEIGHT)]
         starts.append(np.concatenate([sure, other]))
-    x, low, high = _bounded(problem, pool[np.concatenate(starts)])
-    wanted = np.repeat(asked.wanted, _STARTS, axis=0)
-    found, reached = [], []
-    for i in range(0, len(x), _AT_ONCE):
-        rows = slice(i, i + _AT_ONCE)
-        start, least, most, target = (torch.as_tensor(a[rows]) for a in (x, low, high, wanted))
-        margin = torch.full_like(target, asked.margin)
-        here, chance = climb(spread, start, target, margin, low=least, high=most, steps=_STEPS)
-        found.append(here.numpy())
-        reached.append(chance.numpy())
+    x = pool[np.concatenate(starts)]
+    found, reached = _climbed(problem, spread, asked, x, np.repeat(np.arange(len(starts)), _STARTS), _STEPS)
     shape = (len(asked.wanted), _STARTS)
-    return np.concatenate(found).reshape(*shape, -1), np.concatenate(reached).reshape(shape)
+    return found.reshape(*shape, -1), reached.reshape(shape)
 
 
-def _apart(x: Array, chance: Array, answers: int) -> list[Whole]:
+def _climbed(
+    problem: Problem,
+    spread: Spread,
+    asked: _Asked,
+    x: Array,
+    of: Whole,
+    steps: int,
+    addition: Addition | None = None,
+) -> tuple[Array, Array]:
+    """Rows for the targets of some numbers, moved uphill, and the logarithm of the probability of each."""
+    start, low, high = (torch.as_tensor(part) for part in _bounded(problem, x))
+    target = torch.as_tensor(asked.wanted[of])
+    margin = torch.full_like(target, asked.margin)
+    found, reached = climb(spread, start, target, margin, low=low, high=high, steps=steps, addition=addition)
+    return found.numpy(), reached.numpy()
+
+
+def _choice(x: Array, chance: Array, answers: int) -> tuple[list[Whole], float]:
     """Of each target as many rows as probable as can be, with the mean total variation of the bar over all targets.
 
-    One weight of variety for all targets, so that it is had where it costs least; found by bisection.
+    One weight of variety for all targets, so that it is had where it costs least; found by bisection, and given too.
     """
-    low, high = 0.0, 50.0
+    low, high = 0.0, _MOST_WEIGHT
     best: list[Whole] = []
     for _ in range(12):
         weight = 0.5 * (low + high)
@@ -256,7 +269,27 @@ def _apart(x: Array, chance: Array, answers: int) -> list[Whole]:
             best, high = taken, weight
         else:
             low = weight
-    return best or taken
+    return best or taken, high
+
+
+def _spread_out(
+    problem: Problem, spread: Spread, asked: _Asked, x: Array, chance: Array, answers: int
+) -> tuple[Array, Array]:
+    """Candidates, ``t x c x m``, and their probabilities, with more that were moved apart at the weight of the bar."""
+    every = np.arange(len(x))
+    for _ in range(_ROUNDS):
+        weight = _choice(x, chance, answers)[1]
+        number = min(_MORE * answers, x.shape[1])
+        taken = [varied(rows, p, number, weight) for rows, p in zip(x, chance, strict=True)]
+        of, rows = (
+            np.repeat(every, number),
+            np.concatenate([x[k, t] for k, t in zip(every, taken, strict=True)]),
+        )
+        others = AwayFromOthers(torch.as_tensor(rows), torch.as_tensor(of), 2 * weight)
+        moved, reached = _climbed(problem, spread, asked, rows, of, _APART_STEPS, others)
+        x = np.concatenate([x, moved.reshape(len(x), number, -1)], axis=1)
+        chance = np.concatenate([chance, np.exp(reached).reshape(len(x), number)], axis=1)
+    return x, chance
 
 
 def _measured(
@@ -274,7 +307,8 @@ def _measured(
 
     every = np.arange(len(found))
     one = held(found[every, chance.argmax(axis=1)], every)
-    taken = _apart(found, np.exp(chance), answers)
+    found, likely = _spread_out(problem, spread, asked, found, np.exp(chance), answers)
+    taken, _ = _choice(found, likely, answers)
     rows = np.concatenate([x[t] for x, t in zip(found, taken, strict=True)])
     many = held(rows, np.repeat(every, answers))
     return {

@@ -12,6 +12,7 @@ from hea_loop.generators.allowed_region import AllowedRegion
 from hea_loop.generators.assurance import Assurance
 from hea_loop.generators.property_models import closed_form_value, property_model
 from hea_loop.generators.protocol import TrainingData
+from hea_loop.generators.quality import diversity
 
 Array = NDArray[np.float64]
 
@@ -72,6 +73,37 @@ def test_climbing_makes_answers_surer_and_keeps_a_formula_within_its_tolerance()
     off = np.abs(density(start.fractions) / values[start.condition, 0] - 1)
     assert off[met].max() <= 0.0101
     np.testing.assert_allclose(start.fractions.sum(axis=1), 1)
+
+
+def test_answers_to_one_condition_move_apart_on_their_elements_and_stay_right_and_probable() -> None:
+    sure, values = given()
+    number = np.full(len(values), 8)
+    number[0] = 1  # has nothing to move away from
+    found = sure.from_known(number, 1, np.random.default_rng(4))
+    moved, origin = sure.apart(found, 2.0)
+    assert 0 not in moved.condition
+    np.testing.assert_array_equal(moved.condition, found.condition[origin])
+    np.testing.assert_array_equal(moved.fractions > 0, found.fractions[origin] > 0)
+    likely = np.exp(-found.doubt)
+    assert likely[origin].min() >= 0.003
+    assert set(np.flatnonzero((likely > 0.01) & (found.condition > 0))) <= set(origin)
+
+    off = np.abs(density(moved.fractions) / values[moved.condition, 0] - 1)
+    assert off.max() <= 0.0101
+    lost = likely[origin].mean() - np.exp(-moved.doubt).mean()
+    won = np.mean(
+        [
+            diversity(moved.fractions[moved.condition == k])
+            - diversity(found.fractions[origin][moved.condition == k])
+            for k in np.unique(moved.condition)
+        ]
+    )
+    assert won > 0.01
+    assert 2.0 * won > lost
+    np.testing.assert_allclose(
+        moved.moved - found.moved[origin],
+        0.5 * np.abs(moved.fractions - found.fractions[origin]).sum(axis=1),
+    )
 
 
 def test_an_open_condition_asks_for_nothing() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hea_loop.acquisition.probability import Interval, log_probability_all
-from hea_loop.generators.climbing import climb, log_chance
+from hea_loop.generators.climbing import AwayFromOthers, climb, log_chance
 from hea_loop.surrogates.composition_gp import CompositionGP
 
 HOME = torch.tensor([0.3, 0.3, 0.3, 0.1], dtype=torch.float64)
@@ -84,6 +84,58 @@ def test_the_probability_is_that_of_the_acquisition_and_has_a_slope(low: float, 
     np.testing.assert_allclose(found.detach().numpy(), same, rtol=1e-9)
     slopes = torch.autograd.grad(found.sum(), (mean, deviation))
     assert all(bool(slope.isfinite().all()) for slope in slopes)
+
+
+def test_rows_move_apart_as_far_as_the_probability_allows_and_none_becomes_a_wild_guess() -> None:
+    x = starts()
+    group = torch.arange(len(x)) // 10
+    target = torch.ones(len(x), 2, dtype=torch.float64)
+    target[:, 1] = float("nan")
+    margin = torch.tensor([0.05, 0.2], dtype=torch.float64).expand(len(x), 2)
+    bounds = {"low": torch.zeros_like(x), "high": torch.ones_like(x)}
+    near, before = climb(models, x, target, margin, steps=80, **bounds)
+    worth = []
+    for weight in (0.0, 1.0, 20.0):
+        others = AwayFromOthers(near, group, weight)
+        found, after = climb(
+            models, near, target, margin, steps=40, addition=others, least_chance=float(np.log(0.2)), **bounds
+        )
+        sums = [p.exp() + others(y, torch.arange(len(x)))[0] for y, p in ((near, before), (found, after))]
+        assert bool((sums[1] >= sums[0] - 1e-12).all())
+        torch.testing.assert_close(found.sum(dim=1), torch.ones(len(x), dtype=torch.float64))
+        groups = found.reshape(-1, 10, 4)
+        apart = 0.5 * (groups[:, :, None] - groups[:, None]).abs().sum(dim=3).mean()
+        worth.append((float(apart), float(after.exp().mean()), float(after.exp().min())))
+    apart, mean, least = zip(*worth, strict=True)
+    assert apart[0] + 0.02 < apart[1] < apart[2]
+    assert mean[0] > mean[1] > mean[2]
+    assert least[2] >= 0.2 - 1e-9
+    # at so great a weight the bound is all that holds a row
+    assert mean[2] < 0.3
+
+    # a row that is a wild guess at the start stays where it is
+    far = torch.eye(4, dtype=torch.float64)[:2]
+    found, _ = climb(
+        models, far, target[:2], margin[:2], steps=9, least_chance=-0.1, low=far * 0, high=far * 0 + 1
+    )
+    assert torch.equal(found, far)
+
+
+def test_the_distance_to_the_others_has_the_slope_it_says_and_leaves_out_the_row_itself() -> None:
+    rng = np.random.default_rng(1)
+    x = torch.as_tensor(rng.dirichlet(np.ones(4), 7))
+    others = AwayFromOthers(x, torch.tensor([0, 0, 0, 1, 1, 0, 1]), 3.0)
+    rows = torch.tensor([6, 0, 5])
+    points = torch.as_tensor(rng.dirichlet(np.ones(4), 3))
+    value, slope = others(points, rows)
+    for k, mates in enumerate(([3, 4], [1, 2, 5], [0, 1, 2])):
+        expected = 3 * np.mean([0.5 * np.abs((points[k] - x[j]).numpy()).sum() for j in mates])
+        assert float(value[k]) == pytest.approx(expected)
+    step = 1e-6
+    for i in range(4):
+        moved = points.clone()
+        moved[:, i] += step
+        np.testing.assert_allclose((others(moved, rows)[0] - value) / step, slope[:, i], atol=1e-6)
 
 
 def test_nothing_to_climb_is_nothing() -> None:

@@ -174,6 +174,39 @@ def test_rows_with_unknown_properties_train_and_a_property_without_a_formula_is_
     assert np.array_equal(again.generate(wanted, seed=2), made)
 
 
+def test_answers_to_one_condition_are_moved_apart_where_properties_are_learned_and_single_ones_are_not() -> (
+    None
+):
+    def strength(y: np.ndarray) -> np.ndarray:
+        return np.asarray(500 * np.exp(np.sin(6 * y[:, 1]) - y[:, 4] + 3 * y[:, 2] * y[:, 3]))
+
+    x = alloys(100, seed=11)
+    data = TrainingData(
+        ELEMENTS,
+        x,
+        np.column_stack([values(x)[:, 1], strength(x)]),
+        ("density", "strength"),
+        closed_form=("density",),
+    )
+    generator = FlowMatching(FlowMatchingOptions(**SMALL))
+    generator.fit(data, seed=1)
+    other = alloys(8, seed=12)
+    wanted = np.column_stack([values(other)[:, 1], strength(other)])
+    apart, hits, single = [], [], []
+    for spreading in (0, 5):
+        generator.options = generator.options.model_copy(update={"spreading": spreading})
+        made = generator.generate(np.repeat(wanted, 15, axis=0), seed=3)
+        apart.append(np.mean([diversity(group) for group in made.reshape(8, 15, -1)]))
+        off = np.abs(strength(made) / np.repeat(wanted[:, 1], 15) - 1)
+        hits.append((off < 0.05).mean())
+        assert (np.abs(values(made)[:, 1] / np.repeat(wanted[:, 0], 15) - 1) < 0.02).mean() > 0.9
+        single.append(generator.generate(wanted, seed=3))
+    # worth it at the exchange that was asked for
+    assert apart[1] > apart[0] + 0.005
+    assert hits[1] - hits[0] + generator.options.exchange * (apart[1] - apart[0]) > 0
+    assert np.array_equal(*single)
+
+
 def test_the_same_seed_gives_the_same_generator_bit_by_bit_and_the_global_state_is_left_alone() -> None:
     data = closed_data(number=60)
     few = SMALL | {"steps": 40}

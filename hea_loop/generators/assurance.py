@@ -22,7 +22,7 @@ from scipy.special import ndtr
 
 from hea_loop.generators.allowed_region import AllowedRegion
 from hea_loop.generators.answer_choice import Candidates, varied
-from hea_loop.generators.climbing import Addition, climb, log_chance
+from hea_loop.generators.climbing import Addition, AwayFromOthers, climb, log_chance
 from hea_loop.generators.property_models import PropertyModel
 from hea_loop.generators.protocol import TrainingData
 
@@ -137,7 +137,7 @@ class Assurance:
         rows = np.flatnonzero(counts[given.condition] > 1)
         x, of = given.fractions[rows], given.condition[rows]
         found, chance = self._climbed(
-            x, of, _APART_STEPS, _Others(torch.as_tensor(x), of, weight), _LONG_SHOT
+            x, of, _APART_STEPS, AwayFromOthers(torch.as_tensor(x), torch.as_tensor(of), weight), _LONG_SHOT
         )
         kept = np.flatnonzero(chance >= _LONG_SHOT)
         y, origin = found[kept], rows[kept]
@@ -247,34 +247,6 @@ class Assurance:
         sure, others = likely[order[:surest]], order[surest:]
         unlike = varied(pool[likely[others]], liking[others], number - surest, _VARIETY)
         return np.concatenate([sure, likely[others[unlike]]])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Others:
-    """A weight times the mean total variation to the other rows of the same condition, where these stand.
-
-    Attributes:
-        x: ``n x m``.
-        of: Numbers of their conditions, shape ``n``; each stands there twice at least.
-        weight: See above.
-    """
-
-    x: torch.Tensor
-    of: Whole
-    weight: float
-
-    def __call__(self, points: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        value, slope = torch.zeros(len(points), dtype=points.dtype), torch.zeros_like(points)
-        of = self.of[rows.numpy()]
-        for k in np.unique(of):
-            here = torch.as_tensor(np.flatnonzero(of == k))
-            group = torch.as_tensor(np.flatnonzero(self.of == k))
-            away = points[here][:, None, :] - self.x[group]
-            away[rows[here][:, None] == group] = 0.0  # not from itself
-            share = 0.5 * self.weight / (len(group) - 1)
-            value[here] = share * away.abs().sum(dim=(1, 2))
-            slope[here] = share * away.sign().sum(dim=1)
-        return value, slope
 
 
 def nearest(data: TrainingData, x: Array) -> Array:

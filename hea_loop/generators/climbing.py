@@ -20,7 +20,7 @@ import torch
 from hea_loop.generators.allowed_region import project_on_bounds
 from hea_loop.generators.steering import least_change
 
-__all__ = ["Addition", "climb", "log_chance"]
+__all__ = ["Addition", "AwayFromOthers", "climb", "log_chance"]
 
 Spread = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 Addition = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -39,6 +39,34 @@ _HUGE: Final = 1e100
 _ON_BOUND: Final = 1e-9
 _HOLDS: Final = 3
 _AT_ONCE: Final = 256  # rows whose covariances with the data stay in the cache
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AwayFromOthers:
+    """An :data:`Addition`: a weight times the mean total variation to the other rows of the group, where these stand.
+
+    Attributes:
+        x: Where the rows stand, ``n x m``.
+        group: Number of the group of each, shape ``n``; none is alone in its group.
+        weight: See above.
+    """
+
+    x: torch.Tensor
+    group: torch.Tensor
+    weight: float
+
+    def __call__(self, points: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values, shape ``k``, and slopes, ``k x m``, of points that stand for some rows."""
+        value, slope = torch.zeros(len(points), dtype=points.dtype), torch.zeros_like(points)
+        for number in self.group[rows].unique().tolist():
+            members = torch.nonzero(self.group == number)[:, 0]
+            here = torch.nonzero(self.group[rows] == number)[:, 0]
+            away = points[here][:, None, :] - self.x[members]
+            away[rows[here][:, None] == members] = 0.0  # not from itself
+            share = 0.5 * self.weight / (len(members) - 1)
+            value[here] = share * away.abs().sum(dim=(1, 2))
+            slope[here] = share * away.sign().sum(dim=1)
+        return value, slope
 
 
 @dataclass(frozen=True, slots=True, eq=False)
