@@ -109,7 +109,7 @@ def run(
     """Run one atomistic calculation here and now; exit code 1 where it gives no values."""
     from hea_loop.formula import parse_composition
     from validators.atomistic.engine import engine_for
-    from validators.atomistic.qualification import require_qualified, run_qualified
+    from validators.atomistic.qualification import require_usable, run_qualified
     from validators.atomistic.specification import CalculatorChoice
     from validators.atomistic.workflows import fitted_spec, require_runnable
     from validators.outcome import OutcomeStatus
@@ -123,7 +123,7 @@ def run(
     )
     require_runnable(spec)
     engine = engine_for(choice, directory)
-    require_qualified(spec, engine)
+    require_usable(spec, engine)
     _require_directory(directory)
     began = time.perf_counter()
 

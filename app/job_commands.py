@@ -70,6 +70,8 @@ def submit(
     from db.store import open_store
     from flows.tending import runner_choice, submit_material, tend
     from hea_loop.formula import parse_composition
+    from validators.atomistic.engine import engine_for
+    from validators.atomistic.qualification import require_usable
     from validators.atomistic.specification import CalculatorChoice
     from validators.atomistic.workflows import fitted_spec, require_runnable
 
@@ -80,6 +82,9 @@ def submit(
         workflow, parse_composition(composition), atoms, seed, choice, named_values(option or [], "--option")
     )
     require_runnable(spec)
+    if runner == "local":
+        # elsewhere another machine's installation decides
+        require_usable(spec, engine_for(choice, folder or Path("jobs")))
     with open_store(database_url) as store:
         where = runner_choice(
             store,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from db.jobs import JobRequest, source_of
 from hea_loop.campaign import AtomisticValidator, Campaign
 from hea_loop.composition import RESOLUTION, Composition
 from hea_loop.errors import InputError
+from validators.atomistic.engine import engine_for
+from validators.atomistic.qualification import require_usable
 from validators.atomistic.runners import check_runner
 from validators.atomistic.specification import CELL_SIZES, CalculatorChoice, JobSpec
 from validators.atomistic.workflows import fitted_spec
@@ -44,7 +47,9 @@ def job_spec(validator: AtomisticValidator, composition: Composition) -> JobSpec
 
 
 def check_atomistic(campaign: Campaign) -> None:
-    """Refuse what would fail in every job: an unknown workflow, option, cell or runner.
+    """Refuse what would fail in every job: an unknown workflow, option, cell or runner, or a useless calculator.
+
+    A calculator is looked at where jobs run on this machine; elsewhere another installation decides.
 
     Raises:
         InputError: The first thing that cannot work, by its field.
@@ -52,7 +57,7 @@ def check_atomistic(campaign: Campaign) -> None:
     validator = campaign.validators.atomistic
     if validator is None:
         return
-    _example(campaign, validator)
+    example = _example(campaign, validator)
     check_runner(validator.runner.name, validator.runner.options, f"{FIELD}.runner.options")
     if validator.only_approved and campaign.review != "required":
         raise InputError(
@@ -61,6 +66,11 @@ def check_atomistic(campaign: Campaign) -> None:
             "would send nothing, as nobody approves candidates of this campaign",
             "set review: required, or remove it",
         )
+    if validator.runner.name == "local":
+        try:
+            require_usable(example, engine_for(example.calculator, Path()), campaign.design_space().elements)
+        except InputError as error:
+            raise InputError(f"{FIELD}.{error.field}", error.value, error.problem, error.mend) from None
 
 
 def atomistic_request(validator: AtomisticValidator, composition: Composition) -> JobRequest:

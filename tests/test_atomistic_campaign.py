@@ -290,12 +290,23 @@ def test_what_a_potential_computed_is_called_by_its_name_and_never_dft(store, ur
             "validators.atomistic.runner.options.cpus = 4: is no option of local",
         ),
         ({"only_approved": True}, "validators.atomistic.only_approved = True: would send nothing"),
+        ({"runner": {"name": "local"}}, "validators.atomistic.calculator = 'emt': has no parameters for"),
+        (
+            {"runner": {"name": "local"}, "calculator": "gpaw", "preset": "production"},
+            "validators.atomistic.calculator = 'gpaw production': has not been qualified",
+        ),
     ],
 )
 def test_what_would_fail_in_every_job_is_refused_before_anything_starts(changes, says):
-    with pytest.raises(InputError, match=r"is |would ") as refused:
+    with pytest.raises(InputError, match=r"is |would |has ") as refused:
         check_campaign(campaign(**changes))
     assert str(refused.value).startswith(says)
+
+
+def test_an_unqualified_calculator_may_be_insisted_on_and_another_machines_is_not_judged_here():
+    unqualified = {"calculator": "gpaw", "preset": "production", "options": {}}
+    check_campaign(campaign(**unqualified, runner={"name": "export"}))
+    check_campaign(campaign(**unqualified, runner={"name": "local"}, accept_unqualified=True))
 
 
 def test_a_campaign_may_move_to_another_machine_and_not_to_another_calculator(store):

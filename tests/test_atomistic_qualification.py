@@ -13,6 +13,7 @@ from in_process_cli import hea_loop
 from hea_loop.elements import element_values
 from hea_loop.errors import InputError
 from hea_loop.formula import parse_composition
+from validators.atomistic.calculators import code_for
 from validators.atomistic.engine import engine_for
 from validators.atomistic.qualification import (
     BOUNDS,
@@ -339,7 +340,47 @@ def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_comput
 
 
 def test_a_calculator_that_cannot_run_leaves_no_directory_behind(tmp_path: Path) -> None:
-    for calculator in (SPRINGS, "abinit --calculator-option command=/nowhere"):
+    for calculator in (SPRINGS, "emt", "abinit --calculator-option command=/nowhere"):
         where = ("--calculator", *calculator.split(), "--directory", str(tmp_path / "run"))
         assert hea_loop("dft", "run", "W", *where).code == 2
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((SPRINGS,), "has not been qualified"),
+        (("emt",), "has no parameters for W; use gpaw or abinit"),
+        (("emt", "--runner", "local"), "has no parameters for W"),
+        (("none:Such",), "none"),
+    ],
+)
+def test_what_its_own_calculator_would_refuse_is_not_submitted(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = hea_loop("jobs", "submit", "W", "--calculator", *arguments)
+    assert ended.code == 2
+    (line,) = ended.err.strip().splitlines()
+    assert line.startswith("error: calculator = ")
+    assert said in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_job_for_another_machine_is_left_to_the_calculator_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = hea_loop("jobs", "submit", "W", "--calculator", SPRINGS, "--runner", "export", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["jobs"][0]["state"] == "submitted"
+
+
+def test_elements_without_parameters_are_known_before_anything_runs() -> None:
+    code_for(CalculatorChoice("emt")).require_elements(("Cu", "Ni"))
+    with pytest.raises(InputError, match="no parameters for Mo, W"):
+        code_for(CalculatorChoice("emt")).require_elements(("W", "Cu", "Mo"))
+    abinit = code_for(CalculatorChoice("abinit"))
+    abinit.require_elements(("W", "Nb"))
+    with pytest.raises(InputError, match="has none for Np"):
+        abinit.require_elements(("W", "Np"))

@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -43,7 +43,7 @@ __all__ = [
     "own_folder",
     "qualify",
     "references",
-    "require_qualified",
+    "require_usable",
     "run_qualified",
 ]
 
@@ -327,6 +327,21 @@ def _with(found: Qualification, element: str, outcome: Outcome, spent_s: float) 
         wall_s={**found.wall_s, element: round(spent_s, 1)},
         made=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def require_usable(spec: JobSpec, engine: Engine, elements: Sequence[str] = ()) -> None:
+    """Refuse a job that its calculator, as it is installed here, would end with a refusal: see the errors.
+
+    Args:
+        spec: The job.
+        engine: With its calculator.
+        elements: Further ones that it needs parameters for.
+
+    Raises:
+        InputError: An element that it has no parameters for, or as :func:`require_qualified`.
+    """
+    engine.code.require_elements((*spec.composition.elements, *elements))
+    require_qualified(spec, engine)
 
 
 def require_qualified(spec: JobSpec, engine: Engine) -> Qualification | None:

@@ -21,6 +21,8 @@ from validators.atomistic.evaluation import CalculationFailed, Evaluation, Uncon
 from validators.atomistic.presets import k_shift
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ase import Atoms
     from numpy.typing import NDArray
 
@@ -222,6 +224,11 @@ class Abinit(Code):
                 f"give {element}: FILE" if PACKAGED.is_dir() else _MEND,
             )
         return min(found, key=lambda p: p.electrons)
+
+    def require_elements(self, elements: Sequence[str]) -> None:
+        """Refuse an element without pseudopotential."""
+        for element in elements:
+            self.pseudopotential(element)
 
     def run(self, atoms: Atoms, directory: Path, rung: int, k_points: tuple[int, int, int]) -> Evaluation:
         """Write ``abinit.abi``, run, read ``abinit.abo``."""

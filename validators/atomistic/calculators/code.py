@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hea_loop.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ase import Atoms
@@ -54,6 +55,13 @@ class Code(ABC):
         Raises:
             Unconverged: The code ended without reaching self-consistency.
             CalculationFailed: It ended with an error, or without what was asked.
+        """
+
+    def require_elements(self, elements: Sequence[str]) -> None:  # noqa: B027 - most codes learn it when they run
+        """Refuse elements that the code has no parameters for, as far as that is known before it runs.
+
+        Raises:
+            InputError: There are some.
         """
 
 

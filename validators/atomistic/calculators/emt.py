@@ -11,6 +11,7 @@ from validators.atomistic.calculators.ase_reading import evaluated
 from validators.atomistic.calculators.code import Code, require_options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ase import Atoms
@@ -38,6 +39,14 @@ class Emt(Code):
         self.settings = {"code": "emt", "version": ase.__version__}
         self.method = f"EMT of ASE {ase.__version__} (tests of the machinery only)"
 
+    def require_elements(self, elements: Sequence[str]) -> None:
+        """Refuse any but its seven metals."""
+        strange = sorted(set(elements) - set(METALS))
+        if strange:
+            raise InputError(
+                "calculator", self.name, f"has no parameters for {', '.join(strange)}", "use gpaw or abinit"
+            )
+
     def run(
         self,
         atoms: Atoms,
@@ -48,9 +57,5 @@ class Emt(Code):
         """Evaluate; a pair potential has nothing to converge."""
         from ase.calculators.emt import EMT
 
-        strange = sorted(set(atoms.get_chemical_symbols()) - set(METALS))
-        if strange:
-            raise InputError(
-                "calculator", self.name, f"has no parameters for {', '.join(strange)}", "use gpaw or abinit"
-            )
+        self.require_elements(atoms.get_chemical_symbols())
         return evaluated(atoms, EMT(), k_points=k_points)

@@ -19,6 +19,8 @@ from validators.atomistic.evaluation import CalculationFailed, Evaluation, Uncon
 from validators.atomistic.presets import k_shift
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ase import Atoms
     from numpy.typing import NDArray
 
@@ -134,6 +136,17 @@ class Espresso(Code):
             f"Gaussian {electronic['smearing_eV']:g} eV"
         )
 
+    def require_elements(self, elements: Sequence[str]) -> None:
+        """Refuse an element without pseudopotential."""
+        lacking = sorted(set(elements) - set(self._files))
+        if lacking:
+            raise InputError(
+                "calculator.options.pseudopotentials",
+                sorted(self._files),
+                f"has none for {', '.join(lacking)}",
+                f"give {lacking[0]}: FILE.UPF",
+            )
+
     def write(self, atoms: Atoms, directory: Path, rung: int, k_points: tuple[int, int, int]) -> None:
         """Write ``espresso.pwi``.
 
@@ -143,14 +156,7 @@ class Espresso(Code):
         import ase.units
         from ase.io.espresso import write_espresso_in
 
-        lacking = sorted(set(atoms.get_chemical_symbols()) - set(self._files))
-        if lacking:
-            raise InputError(
-                "calculator.options.pseudopotentials",
-                sorted(self._files),
-                f"has none for {', '.join(lacking)}",
-                f"give {lacking[0]}: FILE.UPF",
-            )
+        self.require_elements(atoms.get_chemical_symbols())
         cutoff = self.settings["cutoff_eV"] / ase.units.Rydberg
         data = {
             "control": {
